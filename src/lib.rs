@@ -1,0 +1,12 @@
+//! tollgate: an HTTPS forward proxy for AWS Bedrock Runtime that counts every token and changes no signed byte.
+//!
+//! A request goes through the house once, front to back:
+//!
+//! ```text
+//! accept → sniff → (TLS) → read head → route → check out → relay ⇄ observe → settle → record
+//! net      wire    net     wire        proxy   net         proxy   usage     proxy    ledger
+//! ```
+//!
+//! The rooms, from the pure ones up. Imports go downwards only.
+//!
+
