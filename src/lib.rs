@@ -9,4 +9,6 @@
 //!
 //! The rooms, from the pure ones up. Imports go downwards only.
 //!
+//! - [`wire`]: bytes ↔ protocol facts. Knows no AWS, no sockets, no clock.
 
+pub mod wire;

@@ -1,0 +1,176 @@
+//! How long a message body is, and which bytes belong to it. RFC 9112 §6.3.
+//!
+//! The table is followed in its order and every freedom it leaves is used to refuse: both Transfer-Encoding and
+//! Content-Length, repeated or malformed lengths, any coding but a single `chunked`. A message that two readers could
+//! measure differently is never passed on.
+
+use std::ops::Range;
+
+use super::chunked::ChunkedDecoder;
+use super::head::{FieldLines, RequestHead, ResponseHead, Version};
+
+/// How the end of a message body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageFraming {
+    /// No body.
+    Empty,
+    /// As many octets as Content-Length says.
+    ContentLength(u64),
+    /// The chunked transfer coding.
+    Chunked,
+    /// A response that ends when its connection does.
+    UntilClose,
+}
+
+/// Why a message cannot be delimited with certainty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FramingError {
+    /// RFC 9112 §6.1: the classic of request smuggling.
+    #[error("both Transfer-Encoding and Content-Length are present")]
+    LengthAndCoding,
+    /// Anything but a single `chunked`.
+    #[error("Transfer-Encoding is something other than a single `chunked`")]
+    TransferCoding,
+    /// Chunked in a message of HTTP/1.0.
+    #[error("Transfer-Encoding in an HTTP/1.0 message")]
+    CodingInHttp10,
+    /// Not a plain decimal number.
+    #[error("Content-Length is not a plain decimal number")]
+    ContentLength,
+    /// More than one.
+    #[error("more than one Content-Length")]
+    RepeatedContentLength,
+    /// A malformed or overlong chunk size.
+    #[error("a chunk size is malformed or too large")]
+    ChunkSize,
+    /// A control octet in, or too many octets of, chunk extensions.
+    #[error("a chunk extension is malformed or too long")]
+    ChunkExtension,
+    /// Chunk data not followed by CRLF.
+    #[error("a chunk does not end in CRLF")]
+    ChunkEnd,
+    /// A malformed or forbidden trailer line.
+    #[error("a trailer field-line is malformed or not allowed there")]
+    Trailer,
+    /// A trailer section beyond its limit.
+    #[error("the trailer section is too long")]
+    TrailerTooLong,
+}
+
+impl MessageFraming {
+    /// The framing of a request.
+    ///
+    /// # Errors
+    /// [`FramingError`] when its length is ambiguous.
+    pub fn of_request(head: &RequestHead) -> Result<Self, FramingError> {
+        Ok(declared(head.fields(), head.version())?.unwrap_or(Self::Empty))
+    }
+
+    /// The framing of a response to a request with `method`.
+    ///
+    /// # Errors
+    /// [`FramingError`] when its length is ambiguous.
+    pub fn of_response(head: &ResponseHead, method: &str) -> Result<Self, FramingError> {
+        let declared = declared(head.fields(), head.version())?;
+        if method == "HEAD" || matches!(head.status(), 100..=199 | 204 | 304) {
+            return Ok(Self::Empty);
+        }
+        Ok(declared.unwrap_or(Self::UntilClose))
+    }
+
+    /// A decoder for one body framed like this.
+    #[must_use]
+    pub fn decoder(self) -> BodyDecoder {
+        match self {
+            Self::Empty => BodyDecoder::Length(0),
+            Self::ContentLength(length) => BodyDecoder::Length(length),
+            Self::Chunked => BodyDecoder::Chunked(ChunkedDecoder::default()),
+            Self::UntilClose => BodyDecoder::UntilClose,
+        }
+    }
+}
+
+fn declared(fields: &FieldLines, version: Version) -> Result<Option<MessageFraming>, FramingError> {
+    let mut codings = fields.all("transfer-encoding");
+    let mut lengths = fields.all("content-length");
+    match (codings.next(), lengths.next()) {
+        (Some(_), Some(_)) => Err(FramingError::LengthAndCoding),
+        (Some(_), None) if version == Version::Http10 => Err(FramingError::CodingInHttp10),
+        (Some(coding), None) => {
+            if codings.next().is_none() && coding.eq_ignore_ascii_case(b"chunked") {
+                Ok(Some(MessageFraming::Chunked))
+            } else {
+                Err(FramingError::TransferCoding)
+            }
+        }
+        (None, Some(length)) => {
+            if lengths.next().is_some() {
+                return Err(FramingError::RepeatedContentLength);
+            }
+            parse_length(length).map(|length| Some(MessageFraming::ContentLength(length)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(FramingError::ContentLength);
+    }
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .ok_or(FramingError::ContentLength)
+}
+
+/// Tells which bytes belong to one message body. Slices in, facts out.
+#[derive(Debug)]
+pub enum BodyDecoder {
+    /// Octets still to come.
+    Length(u64),
+    /// Chunked coding.
+    Chunked(ChunkedDecoder),
+    /// Everything until the connection ends.
+    UntilClose,
+}
+
+impl BodyDecoder {
+    /// Whether the whole body has been taken. Never true for [`BodyDecoder::UntilClose`].
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.ended(),
+            Self::UntilClose => false,
+        }
+    }
+
+    /// Takes what belongs to this body off the front of `input` and returns how much that is; ranges of content
+    /// (transfer coding removed) are appended to `content`.
+    ///
+    /// # Errors
+    /// [`FramingError`] at the first octet that does not follow the grammar.
+    pub fn push(
+        &mut self,
+        input: &[u8],
+        content: &mut Vec<Range<usize>>,
+    ) -> Result<usize, FramingError> {
+        match self {
+            Self::Length(left) => {
+                let take = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len());
+                *left -= take as u64;
+                if take > 0 {
+                    content.push(0..take);
+                }
+                Ok(take)
+            }
+            Self::Chunked(chunked) => chunked.push(input, content),
+            Self::UntilClose => {
+                content.push(0..input.len());
+                Ok(input.len())
+            }
+        }
+    }
+}

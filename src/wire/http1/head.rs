@@ -1,0 +1,505 @@
+//! Request and response heads, frozen as they were received.
+//!
+//! A head keeps its bytes and remembers where each *field-line* lies in them, so that the next hop can be given those
+//! same bytes and everybody else can look a field up without parsing again. `httparse` finds the lines; the checks on
+//! top of it are the ones a gateway needs and a browser does not (bare LF, obs-fold, NUL, leading junk).
+//! What a head *means* (framing, target, signature) is left to the modules beside it. RFC 9112 §2 to §5.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+use httparse::Status;
+
+/// A request head: request-line and field-lines, up to and including the empty line.
+#[derive(Clone)]
+pub struct RequestHead {
+    fields: FieldLines,
+    method: Range<usize>,
+    target: Range<usize>,
+    version: Version,
+}
+
+/// A response head: status-line and field-lines, up to and including the empty line.
+#[derive(Clone)]
+pub struct ResponseHead {
+    fields: FieldLines,
+    status: u16,
+    version: Version,
+}
+
+/// The two versions this wire speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: no chunked coding, no persistence unless asked for.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// The field-lines of a head, in the order and with the bytes they came.
+#[derive(Clone)]
+pub struct FieldLines {
+    bytes: Bytes,
+    /// Offset of the first field-line, just past the start-line's CRLF.
+    start: usize,
+    lines: Vec<Line>,
+}
+
+#[derive(Clone)]
+struct Line {
+    /// The whole line with its CRLF.
+    whole: Range<usize>,
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+/// One field-line, borrowed from its head.
+#[derive(Clone, Copy)]
+pub struct FieldLine<'a> {
+    /// The name as sent, any case.
+    pub name: &'a [u8],
+    /// The value without surrounding whitespace.
+    pub value: &'a [u8],
+    /// The line as received, CRLF included.
+    pub raw: &'a [u8],
+}
+
+/// Why bytes are not a head we pass on. Always 400 (431 for the two limits) and the connection closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// A line ended in LF without CR (RFC 9112 §2.2 lets us refuse).
+    #[error("a line of the head ends in a bare LF at byte {at}")]
+    BareLf {
+        /// Offset of the LF.
+        at: usize,
+    },
+    /// A CR that is not followed by LF.
+    #[error("a bare CR in the head at byte {at}")]
+    BareCr {
+        /// Offset of the CR.
+        at: usize,
+    },
+    /// A field-line that starts with whitespace (obs-fold, RFC 9112 §5.2).
+    #[error("a folded field-line (obs-fold) at byte {at}")]
+    ObsFold {
+        /// Offset of the line.
+        at: usize,
+    },
+    /// Whitespace between field name and colon (RFC 9112 §5.1).
+    #[error("whitespace before the colon of a field-line at byte {at}")]
+    SpaceBeforeColon {
+        /// Offset of the line.
+        at: usize,
+    },
+    /// NUL or another control octet.
+    #[error("a control octet 0x{octet:02x} in the head at byte {at}")]
+    Control {
+        /// The octet.
+        octet: u8,
+        /// Offset of it.
+        at: usize,
+    },
+    /// The start-line or a field-line does not follow the grammar.
+    #[error("malformed head: {0}")]
+    Grammar(&'static str),
+    /// A protocol version other than 1.0 and 1.1.
+    #[error("the HTTP version is neither 1.0 nor 1.1")]
+    Version,
+    /// The head is longer than the limit, in bytes.
+    #[error("the head is longer than {limit} bytes")]
+    TooLong {
+        /// The limit.
+        limit: usize,
+    },
+    /// More field-lines than the limit.
+    #[error("the head has more than {limit} field-lines")]
+    TooManyFields {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// What a head may measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Longest head in bytes, empty line included.
+    pub bytes: usize,
+    /// Most field-lines; never above [`MAX_FIELD_LINES`].
+    pub field_lines: usize,
+}
+
+/// The parser's own ceiling on field-lines.
+pub const MAX_FIELD_LINES: usize = 128;
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 64 * 1024,
+            field_lines: MAX_FIELD_LINES,
+        }
+    }
+}
+
+impl HeadError {
+    /// The status to answer with: 431 when a limit was passed, else 400.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::TooLong { .. } | Self::TooManyFields { .. } => 431,
+            _ => 400,
+        }
+    }
+}
+
+impl RequestHead {
+    /// Takes a complete head off the front of `buffer`; `None` while it is incomplete.
+    ///
+    /// Empty lines before the request-line are dropped (RFC 9112 §2.2) and are not part of the head.
+    ///
+    /// # Errors
+    /// [`HeadError`] as soon as the bytes can no longer become a head that we pass on.
+    pub fn take(buffer: &mut BytesMut, limits: &HeadLimits) -> Result<Option<Self>, HeadError> {
+        drop_empty_lines(buffer);
+        if buffer.first().is_some_and(|&octet| !is_token_octet(octet)) && buffer.as_ref() != b"\r" {
+            return Err(HeadError::Grammar("a request starts with a method"));
+        }
+        let Some(end) = find_end(buffer, limits)? else {
+            return Ok(None);
+        };
+        let bytes = buffer.split_to(end).freeze();
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELD_LINES];
+        let mut parsed = httparse::Request::new(&mut []);
+        let complete = parsed
+            .parse_with_uninit_headers(&bytes, &mut lines)
+            .map_err(|error| grammar(error, limits))?;
+        let (Status::Complete(_), Some(method), Some(target), Some(version)) =
+            (complete, parsed.method, parsed.path, parsed.version)
+        else {
+            return Err(HeadError::Grammar("the head ends before its empty line"));
+        };
+        let method = range_in(&bytes, method.as_bytes());
+        let target = range_in(&bytes, target.as_bytes());
+        let version = Version::from_minor(version);
+        let fields = FieldLines::locate(&bytes, parsed.headers, limits)?;
+        Ok(Some(Self {
+            fields,
+            method,
+            target,
+            version,
+        }))
+    }
+
+    /// The method, as sent.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.fields.text(&self.method)
+    }
+
+    /// The request-target, as sent.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.fields.text(&self.target)
+    }
+
+    /// The version of the request-line.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The field-lines.
+    #[must_use]
+    pub fn fields(&self) -> &FieldLines {
+        &self.fields
+    }
+}
+
+impl ResponseHead {
+    /// Takes a complete head off the front of `buffer`; `None` while it is incomplete.
+    ///
+    /// # Errors
+    /// [`HeadError`] as soon as the bytes can no longer become a head that we pass on.
+    pub fn take(buffer: &mut BytesMut, limits: &HeadLimits) -> Result<Option<Self>, HeadError> {
+        let Some(end) = find_end(buffer, limits)? else {
+            return Ok(None);
+        };
+        let bytes = buffer.split_to(end).freeze();
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELD_LINES];
+        let mut parsed = httparse::Response::new(&mut []);
+        let complete = httparse::ParserConfig::default()
+            .parse_response_with_uninit_headers(&mut parsed, &bytes, &mut lines)
+            .map_err(|error| grammar(error, limits))?;
+        let (Status::Complete(_), Some(status), Some(version)) =
+            (complete, parsed.code, parsed.version)
+        else {
+            return Err(HeadError::Grammar("the head ends before its empty line"));
+        };
+        if !(100..=599).contains(&status) {
+            return Err(HeadError::Grammar(
+                "the status code is not between 100 and 599",
+            ));
+        }
+        let fields = FieldLines::locate(&bytes, parsed.headers, limits)?;
+        Ok(Some(Self {
+            fields,
+            status,
+            version: Version::from_minor(version),
+        }))
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The version of the status-line.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The field-lines.
+    #[must_use]
+    pub fn fields(&self) -> &FieldLines {
+        &self.fields
+    }
+}
+
+impl Version {
+    fn from_minor(minor: u8) -> Self {
+        if minor == 0 {
+            Self::Http10
+        } else {
+            Self::Http11
+        }
+    }
+}
+
+impl FieldLines {
+    fn locate(
+        bytes: &Bytes,
+        parsed: &[httparse::Header<'_>],
+        limits: &HeadLimits,
+    ) -> Result<Self, HeadError> {
+        if parsed.len() > limits.field_lines {
+            return Err(HeadError::TooManyFields {
+                limit: limits.field_lines,
+            });
+        }
+        let end = bytes.len() - EMPTY_LINE;
+        let start = parsed
+            .first()
+            .map_or(end, |first| range_in(bytes, first.name.as_bytes()).start);
+        let mut lines = Vec::with_capacity(parsed.len());
+        let mut rest = parsed.iter().peekable();
+        while let Some(field) = rest.next() {
+            let name = range_in(bytes, field.name.as_bytes());
+            let stop = rest
+                .peek()
+                .map_or(end, |next| range_in(bytes, next.name.as_bytes()).start);
+            let value = if field.value.is_empty() {
+                name.end + 1..name.end + 1
+            } else {
+                range_in(bytes, field.value)
+            };
+            lines.push(Line {
+                whole: name.start..stop,
+                name,
+                value,
+            });
+        }
+        Ok(Self {
+            bytes: bytes.clone(),
+            start,
+            lines,
+        })
+    }
+
+    /// The whole head: start-line, field-lines and the empty line.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The start-line with its CRLF.
+    #[must_use]
+    pub fn start_line(&self) -> &[u8] {
+        self.slice(&(0..self.start))
+    }
+
+    /// Every field-line, in order.
+    pub fn iter(&self) -> impl Iterator<Item = FieldLine<'_>> {
+        self.lines.iter().map(|line| FieldLine {
+            name: self.slice(&line.name),
+            value: self.slice(&line.value),
+            raw: self.slice(&line.whole),
+        })
+    }
+
+    /// The values of every field-line called `name` (compared without case), in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |line| line.is(name))
+            .map(|line| line.value)
+    }
+
+    /// The first value of `name`.
+    #[must_use]
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.iter()
+            .find(|line| line.is(name))
+            .map(|line| line.value)
+    }
+
+    /// The first value of `name` if it is UTF-8.
+    #[must_use]
+    pub fn text_of(&self, name: &str) -> Option<&str> {
+        self.first(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Whether any line of `name` lists `token` (RFC 9110 §5.6.1 list, compared without case).
+    #[must_use]
+    pub fn lists(&self, name: &str, token: &str) -> bool {
+        self.all(name)
+            .flat_map(|value| value.split(|&octet| octet == b','))
+            .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    fn text(&self, range: &Range<usize>) -> &str {
+        std::str::from_utf8(self.slice(range)).unwrap_or_default()
+    }
+}
+
+impl FieldLine<'_> {
+    /// Whether this line's name is `name`, compared without case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// Heads hold credentials: their `Debug` names the fields and hides every value.
+impl fmt::Debug for FieldLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(
+                self.iter()
+                    .map(|line| String::from_utf8_lossy(line.name).into_owned()),
+            )
+            .finish()
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method())
+            .field("fields", &self.fields)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("fields", &self.fields)
+            .finish()
+    }
+}
+
+/// CRLF that ends a head.
+const EMPTY_LINE: usize = 2;
+
+fn drop_empty_lines(buffer: &mut BytesMut) {
+    while buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+    }
+}
+
+/// The offset just past the empty line, after refusing what httparse would let through.
+fn find_end(bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+    let mut line = 0;
+    for lf in memchr::memchr_iter(b'\n', bytes) {
+        if lf == 0 || bytes.get(lf - 1) != Some(&b'\r') {
+            return Err(HeadError::BareLf { at: lf });
+        }
+        let content = bytes.get(line..lf - 1).unwrap_or_default();
+        check_line(content, line)?;
+        if lf + 1 > limits.bytes {
+            return Err(HeadError::TooLong {
+                limit: limits.bytes,
+            });
+        }
+        if content.is_empty() {
+            return Ok(Some(lf + 1));
+        }
+        line = lf + 1;
+    }
+    if bytes.len() >= limits.bytes {
+        return Err(HeadError::TooLong {
+            limit: limits.bytes,
+        });
+    }
+    Ok(None)
+}
+
+fn check_line(content: &[u8], start: usize) -> Result<(), HeadError> {
+    if let Some(at) = content
+        .iter()
+        .position(|&octet| (octet < 0x20 && octet != b'\t') || octet == 0x7f)
+    {
+        let octet = content.get(at).copied().unwrap_or_default();
+        let at = start + at;
+        return Err(if octet == b'\r' {
+            HeadError::BareCr { at }
+        } else {
+            HeadError::Control { octet, at }
+        });
+    }
+    if start == 0 {
+        return Ok(());
+    }
+    if matches!(content.first(), Some(b' ' | b'\t')) {
+        return Err(HeadError::ObsFold { at: start });
+    }
+    let name_end = memchr::memchr(b':', content).unwrap_or(content.len());
+    if name_end > 0 && matches!(content.get(name_end - 1), Some(b' ' | b'\t')) {
+        return Err(HeadError::SpaceBeforeColon { at: start });
+    }
+    Ok(())
+}
+
+fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+}
+
+fn grammar(error: httparse::Error, limits: &HeadLimits) -> HeadError {
+    match error {
+        httparse::Error::TooManyHeaders => HeadError::TooManyFields {
+            limit: limits.field_lines,
+        },
+        httparse::Error::Version => HeadError::Version,
+        httparse::Error::HeaderName => {
+            HeadError::Grammar("a field name holds an octet that no token may hold")
+        }
+        httparse::Error::HeaderValue => HeadError::Grammar("a field value holds a forbidden octet"),
+        httparse::Error::Status => HeadError::Grammar("the status-line is malformed"),
+        httparse::Error::NewLine => HeadError::Grammar("a line end is malformed"),
+        httparse::Error::Token => HeadError::Grammar("the start-line is malformed"),
+    }
+}
+
+/// Where `part` lies in `whole`; httparse hands out sub-slices of its input.
+fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start + part.len()
+}
