@@ -10,5 +10,7 @@
 //! The rooms, from the pure ones up. Imports go downwards only.
 //!
 //! - [`wire`]: bytes ↔ protocol facts. Knows no AWS, no sockets, no clock.
+//! - [`aws`]: what those bytes mean to AWS: signatures, endpoints, operations, model ids, and what must be masked.
 
+pub mod aws;
 pub mod wire;

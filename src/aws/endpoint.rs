@@ -1,0 +1,158 @@
+//! Host names of the Bedrock data plane: which service, which region, which kind of endpoint.
+//!
+//! The rule is `[vpce-id.]bedrock-service[-fips].region.[vpce.]suffix`, anchored at both ends: a name that merely
+//! contains an AWS name is a stranger's. It follows the endpoint rules and the partition table of the AWS SDKs, so it
+//! knows every region's name without a list of regions; whether Bedrock exists there is for DNS to say.
+//! Ports and names that operators add are left to the caller.
+
+/// A Bedrock data plane endpoint, as its host name tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The service behind the name.
+    pub service: Service,
+    /// The region, in lower case.
+    pub region: String,
+    /// A FIPS endpoint.
+    pub fips: bool,
+    /// The name of an interface VPC endpoint (private DNS leaves the ordinary names in place).
+    pub vpc_endpoint: bool,
+}
+
+/// The data plane services whose exchanges are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// `bedrock-runtime`: model invocation.
+    Runtime,
+    /// `bedrock-mantle`: the OpenAI- and Anthropic-compatible paths.
+    Mantle,
+    /// `bedrock-agent-runtime`: agents, flows, knowledge bases.
+    AgentRuntime,
+}
+
+/// The DNS suffixes below which AWS names lie, standard and dual-stack, of every partition.
+///
+/// None lies below another, so that the list can serve as the name constraints of an issuing CA.
+pub const AWS_DOMAINS: &[&str] = &[
+    // aws, aws-us-gov
+    "amazonaws.com",
+    "api.aws",
+    // aws-cn
+    "amazonaws.com.cn",
+    "api.amazonwebservices.com.cn",
+    // aws-eusc
+    "amazonaws.eu",
+    "api.amazonwebservices.eu",
+    // aws-iso
+    "c2s.ic.gov",
+    "api.aws.ic.gov",
+    // aws-iso-b
+    "sc2s.sgov.gov",
+    "api.aws.scloud",
+    // aws-iso-e
+    "cloud.adc-e.uk",
+    "api.cloud-aws.adc-e.uk",
+    // aws-iso-f
+    "csp.hci.ic.gov",
+    "api.aws.hci.ic.gov",
+];
+
+impl Endpoint {
+    /// Recognises a host name; case does not matter, and one trailing dot and one `:port` are allowed.
+    #[must_use]
+    pub fn parse(host: &str) -> Option<Self> {
+        if host.len() > MAX_NAME + MAX_PORT || !host.is_ascii() {
+            return None;
+        }
+        let lower = host.to_ascii_lowercase();
+        let name = without_port(&lower)?;
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let (private, name) = match name.split_once('.')? {
+            (label, rest) if is_vpc_endpoint_id(label) => (true, rest),
+            _ => (false, name),
+        };
+        let (label, rest) = name.split_once('.')?;
+        let (service, fips) = Service::from_label(label)?;
+        let (region, rest) = rest.split_once('.')?;
+        let suffix = rest.strip_prefix("vpce.").unwrap_or(rest);
+        if !is_region(region) || !AWS_DOMAINS.contains(&suffix) {
+            return None;
+        }
+        Some(Self {
+            service,
+            region: region.to_owned(),
+            fips,
+            vpc_endpoint: private || suffix.len() < rest.len(),
+        })
+    }
+}
+
+impl Service {
+    /// The service name that a credential scope must hold.
+    #[must_use]
+    pub fn signing_name(self) -> &'static str {
+        match self {
+            Self::Runtime | Self::AgentRuntime => "bedrock",
+            Self::Mantle => "bedrock-mantle",
+        }
+    }
+
+    fn from_label(label: &str) -> Option<(Self, bool)> {
+        let (plain, fips) = match label.strip_suffix("-fips") {
+            Some(plain) => (plain, true),
+            None => (label, false),
+        };
+        let service = match plain {
+            "bedrock-runtime" => Self::Runtime,
+            "bedrock-mantle" => Self::Mantle,
+            "bedrock-agent-runtime" => Self::AgentRuntime,
+            _ => return None,
+        };
+        Some((service, fips))
+    }
+}
+
+/// Longest DNS name (RFC 1035 §2.3.4), with its trailing dot.
+const MAX_NAME: usize = 254;
+/// `:65535`.
+const MAX_PORT: usize = 6;
+/// Longest DNS label.
+const MAX_LABEL: usize = 63;
+
+fn without_port(host: &str) -> Option<&str> {
+    let Some((name, port)) = host.split_once(':') else {
+        return Some(host);
+    };
+    // `u16::from_str` takes a sign; a port has none.
+    let digits = port.bytes().all(|octet| octet.is_ascii_digit());
+    (digits && port.parse::<u16>().is_ok()).then_some(name)
+}
+
+fn is_vpc_endpoint_id(label: &str) -> bool {
+    label.len() <= MAX_LABEL
+        && label.strip_prefix("vpce-").is_some_and(|id| {
+            !id.is_empty()
+                && id.bytes().all(|octet| {
+                    octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-'
+                })
+        })
+}
+
+/// `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`: two to four letters, words, a number.
+fn is_region(label: &str) -> bool {
+    let Some((words, number)) = label.rsplit_once('-') else {
+        return false;
+    };
+    let Some((area, words)) = words.split_once('-') else {
+        return false;
+    };
+    label.len() <= MAX_LABEL
+        && (2..=4).contains(&area.len())
+        && is_word(area)
+        && words.split('-').all(is_word)
+        && !number.is_empty()
+        && number.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_lowercase())
+}

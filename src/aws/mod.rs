@@ -1,0 +1,24 @@
+//! What the bytes mean to AWS. Pure: reads signatures and never makes one.
+
+pub mod endpoint;
+pub mod mask;
+pub mod model_id;
+pub mod operation;
+mod percent;
+pub mod sigv4;
+
+#[cfg(test)]
+mod endpoint_tests;
+#[cfg(test)]
+mod mask_tests;
+#[cfg(test)]
+mod model_id_tests;
+#[cfg(test)]
+mod operation_tests;
+#[cfg(test)]
+mod sigv4_tests;
+
+pub use endpoint::{AWS_DOMAINS, Endpoint, Service};
+pub use model_id::ModelId;
+pub use operation::{Call, Operation};
+pub use sigv4::{CredentialScope, Credentials, Placement, Signature};
