@@ -11,6 +11,8 @@
 //!
 //! - [`wire`]: bytes ↔ protocol facts. Knows no AWS, no sockets, no clock.
 //! - [`aws`]: what those bytes mean to AWS: signatures, endpoints, operations, model ids, and what must be masked.
+//! - [`usage`]: what a call consumed, told from what passed by.
 
 pub mod aws;
+pub mod usage;
 pub mod wire;

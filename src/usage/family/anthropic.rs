@@ -1,0 +1,41 @@
+//! Anthropic: messages (InvokeModel, its stream, and the Messages API) and the legacy text completions.
+//!
+//! The input count is without cache tokens. In streams `message_start` tells input and a provisional output;
+//! `message_delta` tells the running total of the output, and sometimes all of it again: the last word counts.
+
+use super::{Count, Family, Meaning};
+
+pub(super) static FAMILY: Family = Family {
+    paths: &[
+        ("type", Meaning::Kind),
+        ("stop_reason", Meaning::FinishReason),
+        ("message.stop_reason", Meaning::FinishReason),
+        ("delta.stop_reason", Meaning::FinishReason),
+        ("delta.text", Meaning::Text),
+        ("delta.thinking", Meaning::Text),
+        ("delta.partial_json", Meaning::Text),
+        ("completion", Meaning::Text),
+    ],
+    usage_at: &["usage", "message.usage"],
+    usage: &[
+        ("input_tokens", Meaning::Count(Count::Input)),
+        ("output_tokens", Meaning::Count(Count::Output)),
+        ("cache_read_input_tokens", Meaning::Count(Count::CacheRead)),
+        (
+            "cache_creation_input_tokens",
+            Meaning::Count(Count::CacheWrite),
+        ),
+        (
+            "cache_creation.ephemeral_5m_input_tokens",
+            Meaning::Count(Count::CacheWrite5m),
+        ),
+        (
+            "cache_creation.ephemeral_1h_input_tokens",
+            Meaning::Count(Count::CacheWrite1h),
+        ),
+        (
+            "output_tokens_details.thinking_tokens",
+            Meaning::Count(Count::Reasoning),
+        ),
+    ],
+};
