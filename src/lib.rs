@@ -12,7 +12,9 @@
 //! - [`wire`]: bytes ↔ protocol facts. Knows no AWS, no sockets, no clock.
 //! - [`aws`]: what those bytes mean to AWS: signatures, endpoints, operations, model ids, and what must be masked.
 //! - [`usage`]: what a call consumed, told from what passed by.
+//! - [`ledger`]: the usage record and where it is kept.
 
 pub mod aws;
+pub mod ledger;
 pub mod usage;
 pub mod wire;

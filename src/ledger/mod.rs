@@ -1,0 +1,32 @@
+//! The usage record and where it is kept.
+//!
+//! [`record`] is the published row; [`writer`] takes rows on the path of a request and keeps them in SQLite; [`query`]
+//! reads them back for people and scripts. The file itself (columns, indices, versions) is in `schema`, the mapping
+//! between a record and its row in `row`. Who fills a record is the proxy's business, who prints it the commands'.
+
+mod error;
+pub mod query;
+pub mod record;
+mod row;
+mod schema;
+pub mod since;
+mod store;
+mod worker;
+pub mod writer;
+
+#[cfg(test)]
+mod query_tests;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod writer_tests;
+
+pub use error::{LedgerError, QueryError};
+pub use query::{Found, Query, Reader};
+pub use record::{Entry, Identity, Outcome, Payload, UsageRecord};
+pub(crate) use row::source_name;
+pub use since::Since;
+pub use writer::{Committed, Ledger};
+
+/// The ledger's name in the home directory.
+pub const FILE_NAME: &str = "ledger.db";

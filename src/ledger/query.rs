@@ -1,0 +1,378 @@
+//! The read side: records by time, model and identity, one exchange by its id, and what is new.
+//!
+//! A [`Reader`] has its own read-only connection and never disturbs the writer: rows come in pages, each in a read
+//! transaction of its own, so that a slow consumer (a pager that somebody left open) does not keep the WAL from being
+//! checkpointed. What to print is left to the commands.
+
+use std::path::Path;
+use std::vec::IntoIter;
+
+use rusqlite::{Connection, OptionalExtension, ToSql};
+
+use super::error::QueryError;
+use super::record::{Payload, UsageRecord};
+use super::row::{self, COLUMNS, PAYLOAD_COLUMNS};
+use super::schema;
+
+/// Which records. The default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Those whose request came at this time or later, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Those of this model: the name as the client gave it, `*` standing for anything.
+    pub model: Option<String>,
+    /// Those whose access key id, account id, API key label or proxy user is this.
+    pub identity: Option<String>,
+    /// Only the newest so many of them.
+    pub newest: Option<u32>,
+}
+
+/// The ledger, open for reading.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+/// One exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Its record.
+    pub record: UsageRecord,
+    /// What was captured of it, if anything was.
+    pub payload: Option<Payload>,
+}
+
+/// Records in order, read page by page.
+#[derive(Debug)]
+pub struct Records<'a> {
+    connection: &'a Connection,
+    order: Order,
+    sql: String,
+    model: Option<String>,
+    identity: Option<String>,
+    /// The last record handed out.
+    after: Key,
+    /// Nothing that is committed after the listing began.
+    ceiling: i64,
+    page: IntoIter<UsageRecord>,
+    ended: bool,
+}
+
+/// Where a record stands: by the time of its request, then by when it was committed.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    time_ms: i64,
+    seq: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Oldest request first.
+    Time,
+    /// First committed first.
+    Committed,
+}
+
+/// Rows of one page: one read transaction, and what is held in memory.
+const PAGE: u32 = 256;
+
+/// How many ids an ambiguous one is answered with.
+const CANDIDATES: usize = 5;
+
+const BEGINNING: Key = Key {
+    time_ms: i64::MIN,
+    seq: i64::MIN,
+};
+
+const IDENTITY_COLUMNS: [&str; 4] = ["access_key_id", "account_id", "api_key", "proxy_user"];
+
+impl Reader {
+    /// Opens the ledger at `path`, read-only.
+    ///
+    /// # Errors
+    /// [`QueryError`] if there is no ledger, or none that this version can read.
+    pub fn open(path: &Path) -> Result<Self, QueryError> {
+        let connection = schema::open_for_reading(path)?;
+        Ok(Self { connection })
+    }
+
+    /// The records that `query` asks for, oldest request first. Those committed after this call are not among them;
+    /// [`Records::ceiling`] tells [`Reader::tail`] where to go on.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`].
+    pub fn records(&self, query: &Query) -> Result<Records<'_>, QueryError> {
+        let mut records = Records::new(&self.connection, Order::Time, query, self.last_seq()?);
+        if let Some(newest) = query.newest {
+            records.skip_to_newest(newest)?;
+        }
+        Ok(records)
+    }
+
+    /// The records that `query` asks for and that were committed after row `seq`, in the order of their commits.
+    /// `query.newest` does not matter here.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`].
+    pub fn tail(&self, query: &Query, seq: i64) -> Result<Records<'_>, QueryError> {
+        let mut records = Records::new(&self.connection, Order::Committed, query, self.last_seq()?);
+        records.after.seq = seq;
+        Ok(records)
+    }
+
+    /// The row committed last; 0 when there is none.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`].
+    pub fn last_seq(&self) -> Result<i64, QueryError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM exchange")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// A number that changes whenever somebody has written to the ledger: cheaper to ask for than rows.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`].
+    pub fn data_version(&self) -> Result<i64, QueryError> {
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// The exchange with this id; its beginning or its end is enough if no other id has it.
+    ///
+    /// # Errors
+    /// [`QueryError::NotAnId`], [`QueryError::NotFound`], [`QueryError::Ambiguous`] or [`QueryError::Read`].
+    pub fn find(&self, id: &str) -> Result<Found, QueryError> {
+        let given = id.trim().to_ascii_lowercase();
+        if given.is_empty() || !given.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+            return Err(QueryError::NotAnId { given: id.into() });
+        }
+        let mut ids = self.matching_ids(&given)?;
+        if ids.contains(&given) {
+            ids.retain(|id| *id == given);
+        }
+        match ids.as_slice() {
+            [] => Err(QueryError::NotFound { given: id.into() }),
+            [only] => self.exchange(only),
+            _ => {
+                let more = ids.len() > CANDIDATES;
+                ids.truncate(CANDIDATES);
+                Err(QueryError::Ambiguous {
+                    given: id.into(),
+                    matches: ids,
+                    more,
+                })
+            }
+        }
+    }
+
+    /// Ids that begin or end with `part`, one more than are shown.
+    fn matching_ids(&self, part: &str) -> Result<Vec<String>, QueryError> {
+        // 'g' follows every hexadecimal digit: the first half is a range of the index, the second reads all of it.
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id FROM exchange WHERE id >= ?1 AND id < ?1 || 'g'
+             UNION
+             SELECT id FROM exchange WHERE substr(id, -length(?1)) = ?1
+             ORDER BY id LIMIT ?2",
+        )?;
+        let limit = i64::try_from(CANDIDATES + 1).unwrap_or(i64::MAX);
+        let ids = statement.query_map((part, limit), |row| row.get(0))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn exchange(&self, id: &str) -> Result<Found, QueryError> {
+        let columns = COLUMNS.join(", ");
+        let record = self.connection.query_row(
+            &format!("SELECT {columns} FROM exchange WHERE id = ?1"),
+            [id],
+            |row| row::read_exchange(row, 0),
+        )?;
+        let payload = self
+            .connection
+            .query_row(
+                &format!("SELECT {PAYLOAD_COLUMNS} FROM payload WHERE id = ?1"),
+                [id],
+                row::read_payload,
+            )
+            .optional()?;
+        Ok(Found { record, payload })
+    }
+}
+
+impl<'a> Records<'a> {
+    fn new(connection: &'a Connection, order: Order, query: &Query, ceiling: i64) -> Self {
+        let mut after = BEGINNING;
+        if let Some(since) = query.since_ms {
+            // Just before the first row of that millisecond.
+            after.time_ms = since;
+        }
+        let mut records = Self {
+            connection,
+            order,
+            sql: String::new(),
+            model: query.model.as_deref().map(as_pattern),
+            identity: query.identity.clone(),
+            after,
+            ceiling,
+            page: Vec::new().into_iter(),
+            ended: false,
+        };
+        records.sql = records.page_sql();
+        records
+    }
+
+    /// The last row that can be among these: what comes later is for [`Reader::tail`].
+    #[must_use]
+    pub fn ceiling(&self) -> i64 {
+        self.ceiling
+    }
+
+    fn skip_to_newest(&mut self, newest: u32) -> Result<(), QueryError> {
+        let Some(offset) = newest.checked_sub(1) else {
+            self.ended = true;
+            return Ok(());
+        };
+        let sql = format!(
+            "{} ORDER BY time_ms DESC, seq DESC LIMIT 1 OFFSET {offset}",
+            self.keys_sql()
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let first = statement
+            .query_row(self.parameters().as_slice(), |row| {
+                Ok(Key {
+                    time_ms: row.get(0)?,
+                    seq: row.get(1)?,
+                })
+            })
+            .optional()?;
+        if let Some(first) = first {
+            self.after = Key {
+                seq: first.seq.saturating_sub(1),
+                ..first
+            };
+        }
+        Ok(())
+    }
+
+    /// Selects `(time_ms, seq)` of the rows wanted. By identity it is one arm a column, each in the order of that
+    /// column's index, which SQLite merges; one condition over four columns would mean sorting all matches for every
+    /// page. The unary plus keeps it from walking the table by `seq` instead.
+    fn keys_sql(&self) -> String {
+        let mut wanted = String::from("+seq <= :ceiling");
+        wanted.push_str(match self.order {
+            Order::Time => " AND (time_ms, seq) > (:time_ms, :seq)",
+            Order::Committed => " AND time_ms >= :time_ms AND seq > :seq",
+        });
+        match &self.model {
+            Some(model) if model.contains('*') => wanted.push_str(" AND model GLOB :model"),
+            Some(_) => wanted.push_str(" AND model = :model"),
+            None => {}
+        }
+        let keys = |condition: &str| format!("SELECT time_ms, seq FROM exchange WHERE {condition}");
+        if self.identity.is_none() {
+            return keys(&wanted);
+        }
+        IDENTITY_COLUMNS
+            .map(|column| keys(&format!("{column} = :identity AND {wanted}")))
+            .join(" UNION ")
+    }
+
+    fn keys_in_order(&self) -> String {
+        let order = match self.order {
+            Order::Time => "time_ms, seq",
+            Order::Committed => "seq",
+        };
+        format!("{} ORDER BY {order} LIMIT {PAGE}", self.keys_sql())
+    }
+
+    fn page_sql(&self) -> String {
+        let order = match self.order {
+            Order::Time => "k.time_ms, k.seq",
+            Order::Committed => "k.seq",
+        };
+        format!(
+            "SELECT e.time_ms, e.seq, e.{} FROM ({}) AS k \
+             CROSS JOIN exchange AS e ON e.seq = k.seq ORDER BY {order}",
+            COLUMNS.join(", e."),
+            self.keys_in_order(),
+        )
+    }
+
+    /// How SQLite finds the rows of a page.
+    #[cfg(test)]
+    pub(super) fn plan(&self) -> rusqlite::Result<String> {
+        let sql = format!("EXPLAIN QUERY PLAN {}", self.keys_in_order());
+        let mut statement = self.connection.prepare(&sql)?;
+        let steps = statement.query_map(self.parameters().as_slice(), |row| row.get(3))?;
+        let steps: Vec<String> = steps.collect::<rusqlite::Result<_>>()?;
+        Ok(steps.join("\n"))
+    }
+
+    fn parameters(&self) -> Vec<(&str, &dyn ToSql)> {
+        let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
+            (":ceiling", &self.ceiling),
+            (":time_ms", &self.after.time_ms),
+            (":seq", &self.after.seq),
+        ];
+        if let Some(model) = &self.model {
+            parameters.push((":model", model));
+        }
+        if let Some(identity) = &self.identity {
+            parameters.push((":identity", identity));
+        }
+        parameters
+    }
+
+    fn next_page(&mut self) -> Result<(), QueryError> {
+        let mut statement = self.connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(self.parameters().as_slice())?;
+        let mut page = Vec::new();
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            last = Some(Key {
+                time_ms: row.get(0)?,
+                seq: row.get(1)?,
+            });
+            page.push(row::read_exchange(row, 2)?);
+        }
+        drop(rows);
+        drop(statement);
+        match (last, self.order) {
+            (None, _) => self.ended = true,
+            (Some(last), Order::Time) => self.after = last,
+            // By commits, the time bound stays what `since` said.
+            (Some(last), Order::Committed) => self.after.seq = last.seq,
+        }
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<UsageRecord, QueryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(record) = self.page.next() {
+            return Some(Ok(record));
+        }
+        if self.ended {
+            return None;
+        }
+        if let Err(error) = self.next_page() {
+            self.ended = true;
+            return Some(Err(error));
+        }
+        self.page.next().map(Ok)
+    }
+}
+
+/// A GLOB pattern in which only `*` is special, if there is one in `model`; else `model` itself, to be compared.
+fn as_pattern(model: &str) -> String {
+    if model.contains('*') {
+        model.replace('[', "[[]").replace('?', "[?]")
+    } else {
+        model.to_owned()
+    }
+}

@@ -1,0 +1,253 @@
+//! The usage record: one per exchange, the single source of ledger row, log line and metrics.
+//!
+//! Field names and meanings are the published contract; absent knowledge is `null`. Pure data: who fills it is
+//! `proxy::meter`, who keeps it is the writer beside this file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::usage::TokenUsage;
+
+/// One exchange, as it is printed by `tollgate log --json` and `--log-format json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// UUIDv7: sortable by time.
+    pub id: String,
+    /// RFC 3339, UTC: when the request head had arrived.
+    pub time: String,
+    /// By which door the client came.
+    pub entry: Entry,
+    /// Client address and port.
+    pub client: String,
+    /// Who called, as the request itself claims.
+    pub identity: Identity,
+    /// Upstream host.
+    pub host: Option<String>,
+    /// From the credential scope or the host.
+    pub region: Option<String>,
+    /// `InvokeModel`, `ConverseStream`, …
+    pub operation: Option<String>,
+    /// Model id or ARN as the client named it, percent-decoded.
+    pub model: Option<String>,
+    /// The response was a stream.
+    pub stream: bool,
+    /// The status the client was sent.
+    pub status: Option<u16>,
+    /// `x-amzn-errortype`, or the exception in the stream.
+    pub error_type: Option<String>,
+    /// `x-amzn-requestid`.
+    pub aws_request_id: Option<String>,
+    /// Tokens.
+    pub usage: TokenUsage,
+    /// Money.
+    pub cost: Cost,
+    /// Stop reason as the model gave it.
+    pub finish_reason: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Request body bytes on the wire.
+    pub request_bytes: u64,
+    /// Response body bytes on the wire.
+    pub response_bytes: u64,
+    /// Milliseconds from the request head's arrival to the end.
+    pub duration_ms: f64,
+    /// Milliseconds to the first byte of the response.
+    pub first_byte_ms: Option<f64>,
+    /// Milliseconds to the first generated token of a stream.
+    pub first_token_ms: Option<f64>,
+    /// `requestMetadata` and what policy attached.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// By which door the client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry {
+    /// CONNECT that we opened.
+    Connect,
+    /// Absolute-form.
+    Forward,
+    /// Origin-form below a route prefix.
+    Route,
+    /// SNI or Host of an intercepted host.
+    Transparent,
+    /// CONNECT that we did not open.
+    Tunnel,
+}
+
+/// Who called. Each part is `None` when unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The access key id of the credential scope.
+    pub access_key_id: Option<String>,
+    /// The account, where the key id tells it.
+    pub account_id: Option<String>,
+    /// True for temporary credentials (ASIA…).
+    pub session: Option<bool>,
+    /// A stable label for a bearer key, never the key.
+    pub api_key: Option<String>,
+    /// The user who authenticated to the proxy.
+    pub proxy_user: Option<String>,
+}
+
+/// What it cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// US dollars as a decimal string.
+    pub usd: Option<String>,
+    /// Which price was used.
+    pub price_key: Option<String>,
+    /// The date of that price.
+    pub price_as_of: Option<String>,
+    /// How far the number can be trusted.
+    pub status: CostStatus,
+}
+
+/// How far a cost can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CostStatus {
+    /// Reported tokens at an exact price.
+    Exact,
+    /// Reported tokens at a price found by rule.
+    Derived,
+    /// Some of the tokens are missing or estimated.
+    Partial,
+    /// No price is known.
+    Unpriced,
+}
+
+impl Cost {
+    /// No price is known.
+    #[must_use]
+    pub fn unpriced() -> Self {
+        Self {
+            usd: None,
+            price_key: None,
+            price_as_of: None,
+            status: CostStatus::Unpriced,
+        }
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A whole response was passed on, whatever its status.
+    Complete,
+    /// The response was cut by the upstream.
+    UpstreamAborted,
+    /// The client went away.
+    ClientAborted,
+    /// We answered by policy.
+    Refused,
+    /// No response could be had.
+    Failed,
+}
+
+/// What was captured of an exchange; secrets are masked before they get here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// Request head as received, masked.
+    pub request_head: Vec<u8>,
+    /// Request body, transfer coding removed, up to the limit.
+    pub request_body: Vec<u8>,
+    /// Whether more of the request body passed than was kept.
+    pub request_truncated: bool,
+    /// Final response head as received, masked.
+    pub response_head: Vec<u8>,
+    /// Response body, transfer coding removed, content coding as received, up to the limit.
+    pub response_body: Vec<u8>,
+    /// Whether more of the response body passed than was kept.
+    pub response_truncated: bool,
+}
+
+impl UsageRecord {
+    /// About how much memory the record's texts take: what a bounded queue counts.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let optional = [
+            &self.identity.access_key_id,
+            &self.identity.account_id,
+            &self.identity.api_key,
+            &self.identity.proxy_user,
+            &self.host,
+            &self.region,
+            &self.operation,
+            &self.model,
+            &self.error_type,
+            &self.aws_request_id,
+            &self.cost.usd,
+            &self.cost.price_key,
+            &self.cost.price_as_of,
+            &self.finish_reason,
+        ];
+        let optional: usize = optional.into_iter().flatten().map(String::len).sum();
+        let tags: usize = self
+            .tags
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        self.id.len() + self.time.len() + self.client.len() + optional + tags
+    }
+}
+
+impl Payload {
+    /// How many bytes were captured.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.request_head.len()
+            + self.request_body.len()
+            + self.response_head.len()
+            + self.response_body.len()
+    }
+
+    /// Whether nothing was captured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Entry {
+    /// The name it has in JSON and in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Forward => "forward",
+            Self::Route => "route",
+            Self::Transparent => "transparent",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}
+
+impl Outcome {
+    /// The name it has in JSON and in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::UpstreamAborted => "upstream_aborted",
+            Self::ClientAborted => "client_aborted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl CostStatus {
+    /// The name it has in JSON and in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Derived => "derived",
+            Self::Partial => "partial",
+            Self::Unpriced => "unpriced",
+        }
+    }
+}

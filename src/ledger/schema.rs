@@ -1,0 +1,316 @@
+//! The file: its tables, its version, and how it is opened for writing and for reading.
+//!
+//! One flat row per exchange and the payloads in a table of their own, so that whoever opens `ledger.db` with `sqlite3`
+//! finds the names of the usage record. The version is `PRAGMA user_version`; a change of the tables is one more script
+//! in [`MIGRATIONS`]. Which values go into which column is left to `row`, when to checkpoint to `worker`.
+//! The tables keep to what SQLite 3.8 understands, because the reader's `sqlite3` may be as old as their distribution.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::{LedgerError, QueryError};
+
+/// Scripts that bring a file from version *n* to version *n* + 1. Never edited once released, only added to.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// How long a statement waits for another process's lock before it fails with `SQLITE_BUSY`.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A WAL that once grew beyond this is cut back to it.
+const JOURNAL_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
+
+/// Page cache of the writer in KiB (negative is SQLite's way to say KiB): the hot ends of all indices fit.
+const CACHE_SIZE: i64 = -8 * 1024;
+
+const V1: &str = "
+CREATE TABLE exchange (
+    seq                   INTEGER PRIMARY KEY,
+    id                    TEXT NOT NULL UNIQUE,
+    time                  TEXT NOT NULL,
+    time_ms               INTEGER NOT NULL,
+    entry                 TEXT NOT NULL,
+    client                TEXT NOT NULL,
+    access_key_id         TEXT,
+    account_id            TEXT,
+    session               INTEGER,
+    api_key               TEXT,
+    proxy_user            TEXT,
+    host                  TEXT,
+    region                TEXT,
+    operation             TEXT,
+    model                 TEXT,
+    stream                INTEGER NOT NULL,
+    status                INTEGER,
+    error_type            TEXT,
+    aws_request_id        TEXT,
+    input_tokens          INTEGER,
+    output_tokens         INTEGER,
+    cache_read_tokens     INTEGER,
+    cache_write_tokens    INTEGER,
+    cache_write_1h_tokens INTEGER,
+    reasoning_tokens      INTEGER,
+    total_tokens          INTEGER,
+    usage_source          TEXT,
+    cost_usd              TEXT,
+    price_key             TEXT,
+    price_as_of           TEXT,
+    cost_status           TEXT NOT NULL,
+    finish_reason         TEXT,
+    outcome               TEXT NOT NULL,
+    request_bytes         INTEGER NOT NULL,
+    response_bytes        INTEGER NOT NULL,
+    duration_ms           REAL NOT NULL,
+    first_byte_ms         REAL,
+    first_token_ms        REAL,
+    tags                  TEXT NOT NULL
+);
+CREATE INDEX exchange_time ON exchange (time_ms);
+CREATE INDEX exchange_model ON exchange (model, time_ms) WHERE model IS NOT NULL;
+CREATE INDEX exchange_access_key_id ON exchange (access_key_id, time_ms) WHERE access_key_id IS NOT NULL;
+CREATE INDEX exchange_account_id ON exchange (account_id, time_ms) WHERE account_id IS NOT NULL;
+CREATE INDEX exchange_api_key ON exchange (api_key, time_ms) WHERE api_key IS NOT NULL;
+CREATE INDEX exchange_proxy_user ON exchange (proxy_user, time_ms) WHERE proxy_user IS NOT NULL;
+CREATE TABLE payload (
+    id                 TEXT PRIMARY KEY,
+    request_head       BLOB NOT NULL,
+    request_body       BLOB NOT NULL,
+    request_truncated  INTEGER NOT NULL,
+    response_head      BLOB NOT NULL,
+    response_body      BLOB NOT NULL,
+    response_truncated INTEGER NOT NULL
+);
+CREATE VIEW calls AS
+    SELECT time,
+           coalesce(proxy_user, api_key, access_key_id, account_id) AS caller,
+           operation,
+           model,
+           status,
+           outcome,
+           input_tokens,
+           output_tokens,
+           cache_read_tokens,
+           cache_write_tokens,
+           cost_usd,
+           duration_ms,
+           error_type,
+           id
+      FROM exchange
+     ORDER BY time_ms DESC, seq DESC;
+";
+
+/// Opens the ledger for the writer: creates it with mode 0600, brings it to this version, sets it up.
+pub(super) fn open_for_writing(path: &Path) -> Result<Connection, LedgerError> {
+    make_private(path).map_err(|source| LedgerError::Create {
+        path: path.to_owned(),
+        source,
+    })?;
+    let open = |source| LedgerError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
+    // Before WAL mode is set: a file of a newer version is left exactly as it is.
+    refuse_newer(path, version(&connection).map_err(open)?)?;
+    set_up(&connection).map_err(open)?;
+    migrate(path, &mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the ledger for queries, writing nothing.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, QueryError> {
+    if !path.exists() {
+        return Err(QueryError::Missing {
+            path: path.to_owned(),
+        });
+    }
+    let open = |source| LedgerError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(open)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
+    let found = version(&connection).map_err(open)?;
+    refuse_newer(path, found)?;
+    if found < known_version() {
+        return Err(QueryError::Older {
+            path: path.to_owned(),
+            found,
+            known: known_version(),
+        });
+    }
+    Ok(connection)
+}
+
+/// Creates the file if there is none, so that SQLite never creates it with the umask's mode. SQLite gives `-wal` and
+/// `-shm` the mode of the file they belong to.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let file = options.mode(0o600).open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    #[cfg(not(unix))]
+    options.open(path)?;
+    Ok(())
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode NORMAL hands every commit to the operating system and leaves the fsync to checkpoints: a killed
+    // process loses nothing, a machine that loses power may lose the last commits but never the file.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Checkpoints are run by the worker after it has answered those who wait.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    connection.pragma_update(None, "cache_size", CACHE_SIZE)
+}
+
+fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> {
+    let failed = |from: u32, source| LedgerError::Migrate {
+        path: path.to_owned(),
+        from,
+        to: known_version(),
+        source,
+    };
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|source| failed(0, source))?;
+    // Read again under the lock: another process may have migrated meanwhile.
+    let found = version(&transaction).map_err(|source| failed(0, source))?;
+    refuse_newer(path, found)?;
+    for (to, script) in (1_u32..).zip(MIGRATIONS) {
+        if to > found {
+            transaction
+                .execute_batch(script)
+                .and_then(|()| transaction.pragma_update(None, "user_version", to))
+                .map_err(|source| failed(found, source))?;
+        }
+    }
+    transaction.commit().map_err(|source| failed(found, source))
+}
+
+fn refuse_newer(path: &Path, found: u32) -> Result<(), LedgerError> {
+    if found > known_version() {
+        return Err(LedgerError::Newer {
+            path: path.to_owned(),
+            found,
+            known: known_version(),
+        });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    // The pragma is a signed 32-bit integer; a negative one is no version of ours and counts as newer.
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map(|found| u32::try_from(found).unwrap_or(u32::MAX))
+}
+
+fn known_version() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::row::COLUMNS;
+
+    #[test]
+    fn table_has_a_column_for_every_field() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = open_for_writing(&directory.path().join("ledger.db")).unwrap();
+        let statement = connection.prepare("SELECT * FROM exchange").unwrap();
+        let names: Vec<&str> = statement.column_names().skip(1).collect();
+        assert_eq!(names, COLUMNS);
+        let view = connection.prepare("SELECT * FROM calls").unwrap();
+        assert!(view.column_names().any(|name| name == "caller"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn all_files_are_private_even_when_the_ledger_was_not() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        fs::write(&path, b"").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let _connection = open_for_writing(&path).unwrap();
+        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let mode = fs::metadata(directory.path().join(name)).unwrap();
+            assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn newer_ledger_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let before = fs::read(&path).unwrap();
+        let error = open_for_writing(&path).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                LedgerError::Newer {
+                    found: 99,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains("newer tollgate"), "{error}");
+        let error = open_for_reading(&path).unwrap_err();
+        assert!(matches!(error, QueryError::Open(LedgerError::Newer { .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn opening_again_migrates_nothing_and_keeps_rows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        for _ in 0..2 {
+            let connection = open_for_writing(&path).unwrap();
+            assert_eq!(version(&connection).unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        fs::write(&path, vec![b'x'; 4096]).unwrap();
+        let error = open_for_writing(&path).unwrap_err();
+        assert!(matches!(error, LedgerError::Open { .. }), "{error}");
+    }
+
+    #[test]
+    fn reading_wants_a_ledger_that_serve_has_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        let error = open_for_reading(&path).unwrap_err();
+        assert!(error.to_string().contains("tollgate serve"), "{error}");
+        assert!(error.to_string().contains("ledger.db"), "{error}");
+        fs::write(&path, b"").unwrap();
+        let error = open_for_reading(&path).unwrap_err();
+        assert!(
+            matches!(error, QueryError::Older { found: 0, .. }),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! The connection as the writer thread uses it: one batch, one transaction, and a checkpoint now and then.
+//!
+//! It tells apart what is wrong with one row (the row is refused, the others go on) and what is wrong with the file
+//! (nothing of the batch is committed, all of it may be written again). When to write and what to tell whom is left to
+//! `worker`, the columns to `row`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::error::LedgerError;
+use super::writer::Queued;
+use super::{row, schema};
+
+/// The connection and what is prepared for it.
+pub(super) struct Store {
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
+    insert_exchange: String,
+    insert_payload: String,
+    scratch: Vec<u8>,
+    /// Length of the WAL, in pages, when it was last checkpointed.
+    checkpointed_at: u32,
+}
+
+/// Growth of the WAL, in pages of 4 KiB, after which it is checkpointed while nobody waits: 4 MiB.
+const CHECKPOINT_WHEN_IDLE: u32 = 1000;
+
+/// Growth after which it is checkpointed whoever waits: 32 MiB.
+const CHECKPOINT_ANYWAY: u32 = 8000;
+
+impl Store {
+    pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
+        Ok(Self {
+            path: path.to_owned(),
+            connection: schema::open_for_writing(path)?,
+            insert_exchange: row::insert_exchange_sql(),
+            insert_payload: row::insert_payload_sql(),
+            scratch: Vec::new(),
+            checkpointed_at: 0,
+        })
+    }
+
+    /// Commits `batch` in one transaction and tells which of it SQLite will never take. An error means that nothing of
+    /// it is known to be committed, and that all of it may be written again.
+    pub(super) fn write(&mut self, batch: &mut [Box<Queued>]) -> rusqlite::Result<Vec<usize>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut refused = Vec::new();
+        {
+            let mut exchange = transaction.prepare_cached(&self.insert_exchange)?;
+            let mut payload = transaction.prepare_cached(&self.insert_payload)?;
+            for (at, queued) in batch.iter_mut().enumerate() {
+                match row::insert_exchange(&mut exchange, &queued.record, &mut self.scratch) {
+                    Ok(true) => {}
+                    Ok(false) if queued.tried => {}
+                    Ok(false) => {
+                        refuse(&mut refused, at, queued, &"its id is in the ledger already");
+                        continue;
+                    }
+                    Err(error) if is_about_the_row(&error) => {
+                        refuse(&mut refused, at, queued, &error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                let Some(captured) = &queued.payload else {
+                    continue;
+                };
+                match row::insert_payload(&mut payload, &queued.record.id, captured) {
+                    Ok(()) => {}
+                    Err(error) if is_about_the_row(&error) => queued.drop_payload(),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(refused)
+    }
+
+    /// Moves the WAL's pages into the file when enough of them have come together. Without it the WAL would grow for
+    /// ever; a failure is no harm to what is committed, and the next growth tries again.
+    pub(super) fn checkpoint(&mut self, idle: bool) {
+        let length = match self.wal("PRAGMA wal_checkpoint(NOOP)") {
+            Ok(length) => length,
+            Err(error) => {
+                tracing::warn!(error = %error, "the ledger's WAL cannot be measured");
+                return;
+            }
+        };
+        if length < self.checkpointed_at {
+            // It was complete at the last checkpoint and has started again from its beginning.
+            self.checkpointed_at = 0;
+        }
+        let growth = length - self.checkpointed_at;
+        if growth < CHECKPOINT_WHEN_IDLE || (!idle && growth < CHECKPOINT_ANYWAY) {
+            return;
+        }
+        self.checkpointed_at = length;
+        if let Err(error) = self.wal("PRAGMA wal_checkpoint(PASSIVE)") {
+            tracing::warn!(error = %error, "the ledger's WAL cannot be checkpointed");
+        }
+    }
+
+    /// Runs a checkpoint pragma; the length of the WAL in pages.
+    fn wal(&self, pragma: &str) -> rusqlite::Result<u32> {
+        let mut statement = self.connection.prepare_cached(pragma)?;
+        let length: i64 = statement.query_row([], |row| row.get(1))?;
+        // −1 when there is no WAL.
+        Ok(u32::try_from(length).unwrap_or(0))
+    }
+
+    /// A new connection, in case the old one is what is broken. If there is none to be had, the old one is kept.
+    pub(super) fn reopen(&mut self) {
+        match schema::open_for_writing(&self.path) {
+            Ok(connection) => {
+                self.connection = connection;
+                self.checkpointed_at = 0;
+            }
+            Err(error) => tracing::debug!(error = %error, "the ledger cannot be reopened"),
+        }
+    }
+}
+
+fn refuse(refused: &mut Vec<usize>, at: usize, queued: &Queued, why: &dyn fmt::Display) {
+    tracing::error!(id = %queued.record.id, error = %why, "the ledger refuses a record");
+    refused.push(at);
+}
+
+/// Whether an error is the fault of one row, so that writing it again would fail again.
+fn is_about_the_row(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+    ) || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
+}
+
+/// Whether an error says nothing against the connection: the lock will be released, space will be made.
+pub(super) fn passes_by_itself(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
+    )
+}

@@ -1,0 +1,392 @@
+//! The door to the ledger for whoever ends an exchange: hand in a record, learn that it is kept.
+//!
+//! [`Ledger::commit`] puts the record into a bounded queue and waits until one thread, which alone owns the database
+//! connection, has committed it (`worker`). Everything that queued meanwhile shares one transaction. A committed record
+//! was handed to the operating system (WAL, `synchronous=NORMAL`): it survives `kill -9` of this process at any instant
+//! after `commit` returned; only a crash of the machine itself may cost the last commits.
+//!
+//! Traffic never depends on the disk: every wait here has a deadline, a ledger that cannot be written keeps records in
+//! memory, and what finds no room there is lost, counted and reported: first the payload, then the record.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::LedgerError;
+use super::record::{Payload, UsageRecord};
+use super::worker::{Command, Worker};
+
+/// The ledger, open for writing. Clones share one queue and one writer thread.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Its row is committed; nothing that happens to this process can undo it.
+    Stored,
+    /// It waits in memory, because the ledger cannot be written now or took longer than [`COMMIT_DEADLINE`].
+    Queued,
+    /// There was no room for it, or the ledger refused it. It was counted in [`Ledger::losses`].
+    Lost,
+}
+
+/// How long a commit waits for the writer before it lets the exchange go on.
+pub const COMMIT_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long a commit waits for room in a full queue before it gives up the payload, then the record.
+pub const QUEUE_DEADLINE: Duration = Duration::from_millis(250);
+
+/// How long [`Ledger::close`] and [`Ledger::flush`] wait for what is queued.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueueLimits {
+    /// Slots for records. A record takes one, and one more for every [`SLOT_BYTES`] of text in it.
+    pub(super) slots: u32,
+    /// Bytes of payloads. Apart from the slots, so that no payload can take a record's place.
+    pub(super) payload_bytes: u32,
+    /// [`QUEUE_DEADLINE`], shorter in tests.
+    pub(super) wait: Duration,
+}
+
+/// 16 Ki records of up to 64 MiB together, and 64 MiB of payloads.
+const LIMITS: QueueLimits = QueueLimits {
+    slots: 16 * 1024,
+    payload_bytes: 64 * 1024 * 1024,
+    wait: QUEUE_DEADLINE,
+};
+
+/// How much text of a record one slot stands for.
+const SLOT_BYTES: usize = 4096;
+
+/// What the door and the thread behind it both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    slots: Arc<Semaphore>,
+    payload_bytes: Arc<Semaphore>,
+    limits: QueueLimits,
+    /// The ledger cannot be written at the moment: nobody waits for it.
+    pub(super) failing: AtomicBool,
+    /// Something was lost since the queue was last empty, and it has been reported.
+    overflowing: AtomicBool,
+    lost_records: AtomicU64,
+    lost_payloads: AtomicU64,
+    pub(super) transactions: AtomicU64,
+}
+
+/// A record on its way. Dropped without having been settled, wherever that happens, it counts as lost.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) record: UsageRecord,
+    pub(super) payload: Option<Payload>,
+    /// It was part of a transaction whose outcome is unknown: its row may be there already.
+    pub(super) tried: bool,
+    acknowledge: Option<oneshot::Sender<Committed>>,
+    settled: bool,
+    shared: Arc<Shared>,
+    slots: Option<OwnedSemaphorePermit>,
+    payload_bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path` (created with mode 0600 if there is none) and starts its writer thread.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be created, opened, or was made by a newer version.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Self::open_with(path, LIMITS)
+    }
+
+    pub(super) fn open_with(path: &Path, limits: QueueLimits) -> Result<Self, LedgerError> {
+        let shared = Arc::new(Shared {
+            slots: semaphore(limits.slots),
+            payload_bytes: semaphore(limits.payload_bytes),
+            limits,
+            failing: AtomicBool::new(false),
+            overflowing: AtomicBool::new(false),
+            lost_records: AtomicU64::new(0),
+            lost_payloads: AtomicU64::new(0),
+            transactions: AtomicU64::new(0),
+        });
+        // Unbounded as a channel: what bounds it are the permits that every queued record holds.
+        let (commands, received) = mpsc::channel();
+        let worker = Worker::open(path, received, Arc::clone(&shared))?;
+        std::thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(move || worker.run())
+            .map_err(LedgerError::Thread)?;
+        Ok(Self { commands, shared })
+    }
+
+    /// Keeps `record` and, if there is one, its payload. Resolves once the row is committed, at the latest after
+    /// [`QUEUE_DEADLINE`] and [`COMMIT_DEADLINE`] together.
+    ///
+    /// Dropping the future never loses a record that has found room; one that was still waiting for room is counted as
+    /// lost.
+    pub async fn commit(&self, record: UsageRecord, payload: Option<Payload>) -> Committed {
+        let mut queued = Queued::new(record, payload, &self.shared);
+        if !queued.find_room().await {
+            return Committed::Lost;
+        }
+        let committed = if self.shared.failing.load(Ordering::Relaxed) {
+            None
+        } else {
+            let (acknowledge, committed) = oneshot::channel();
+            queued.acknowledge = Some(acknowledge);
+            Some(committed)
+        };
+        if self.commands.send(Command::Commit(queued)).is_err() {
+            return Committed::Lost;
+        }
+        let Some(committed) = committed else {
+            return Committed::Queued;
+        };
+        match timeout(COMMIT_DEADLINE, committed).await {
+            Ok(answer) => answer.unwrap_or(Committed::Lost),
+            Err(_) => {
+                self.shared.stalled();
+                // Should the writer have come back at this very moment, it looks around once more.
+                let (left, _) = oneshot::channel();
+                self.commands.send(Command::Flush(left)).ok();
+                Committed::Queued
+            }
+        }
+    }
+
+    /// Waits until everything queued so far is committed, at most [`DRAIN_DEADLINE`]. A ledger that is failing is tried
+    /// once more at once. Returns how many records still wait.
+    pub async fn flush(&self) -> usize {
+        let (left, answer) = oneshot::channel();
+        self.ask(Command::Flush(left), answer).await
+    }
+
+    /// Commits what is queued, closes the file and ends the writer thread; gives up after [`DRAIN_DEADLINE`]. Returns
+    /// how many records were left and are lost. A record that another clone commits from now on is lost, too.
+    pub async fn close(self) -> usize {
+        let (left, answer) = oneshot::channel();
+        self.ask(Command::Close(left), answer).await
+    }
+
+    /// How many records were lost since the start: no room while the ledger could not be written, or refused by it.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.shared.lost_records.load(Ordering::Relaxed)
+    }
+
+    /// How many payloads were lost since the start, those of lost records included.
+    #[must_use]
+    pub fn payload_losses(&self) -> u64 {
+        self.shared.lost_payloads.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions were committed since the start. Under load it stays far below the number of records.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.shared.transactions.load(Ordering::Relaxed)
+    }
+
+    /// Whether the ledger cannot be written at the moment.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    async fn ask(&self, command: Command, answer: oneshot::Receiver<usize>) -> usize {
+        if self.commands.send(command).is_err() {
+            return 0;
+        }
+        // The worker keeps the deadline itself; the margin is for a disk that hangs inside SQLite.
+        match timeout(DRAIN_DEADLINE + COMMIT_DEADLINE, answer).await {
+            Ok(left) => left.unwrap_or_default(),
+            Err(_) => self.shared.waiting(),
+        }
+    }
+
+    /// Runs `action` on the writer's thread and connection.
+    #[cfg(test)]
+    pub(super) async fn on_writer<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&rusqlite::Connection) -> T + Send + 'static,
+    ) -> T {
+        let (result, answer) = oneshot::channel();
+        let action = Box::new(move |connection: &rusqlite::Connection| {
+            result.send(action(connection)).ok();
+        });
+        self.commands.send(Command::Run(action)).unwrap();
+        answer.await.unwrap()
+    }
+}
+
+impl Queued {
+    fn new(record: UsageRecord, payload: Option<Payload>, shared: &Arc<Shared>) -> Box<Self> {
+        Box::new(Self {
+            record,
+            payload,
+            tried: false,
+            acknowledge: None,
+            settled: false,
+            shared: Arc::clone(shared),
+            slots: None,
+            payload_bytes: None,
+        })
+    }
+
+    /// Takes the room it needs in the queue, without its payload if there is none for that.
+    async fn find_room(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let deadline = Instant::now() + shared.limits.wait;
+        let slots = u32::try_from(1 + self.record.text_bytes() / SLOT_BYTES)
+            .unwrap_or(u32::MAX)
+            .min(shared.limits.slots);
+        self.slots = shared.take(&shared.slots, slots, deadline).await;
+        if self.slots.is_none() {
+            return false;
+        }
+        let Some(payload) = &self.payload else {
+            return true;
+        };
+        let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        if bytes <= shared.limits.payload_bytes {
+            self.payload_bytes = shared.take(&shared.payload_bytes, bytes, deadline).await;
+        }
+        if self.payload_bytes.is_none() {
+            self.drop_payload();
+        }
+        true
+    }
+
+    /// Goes on without the payload, which counts as lost.
+    pub(super) fn drop_payload(&mut self) {
+        if self.payload.take().is_some() {
+            self.payload_bytes = None;
+            self.shared.count_loss(0, 1);
+        }
+    }
+
+    /// The row is committed.
+    pub(super) fn stored(mut self) {
+        self.settled = true;
+        self.answer(Committed::Stored);
+    }
+
+    /// The ledger will never take this row. It counts as lost.
+    pub(super) fn refused(mut self) {
+        // Counted before the answer: whoever is told of a loss can see it.
+        self.settled = true;
+        self.shared.count_loss(1, u64::from(self.payload.is_some()));
+        self.answer(Committed::Lost);
+    }
+
+    /// Whoever waits need not wait any longer.
+    pub(super) fn answer_queued(&mut self) {
+        self.answer(Committed::Queued);
+    }
+
+    pub(super) fn payload_len(&self) -> usize {
+        self.payload.as_ref().map_or(0, Payload::len)
+    }
+
+    fn answer(&mut self, committed: Committed) {
+        if let Some(acknowledge) = self.acknowledge.take() {
+            // The one who waited may have gone away; the record is kept all the same.
+            acknowledge.send(committed).ok();
+        }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.shared.count_loss(1, u64::from(self.payload.is_some()));
+        }
+    }
+}
+
+impl Shared {
+    /// Permits, at once if there are any; waits until `deadline` unless the ledger is failing, when waiting is idle.
+    async fn take(
+        &self,
+        from: &Arc<Semaphore>,
+        permits: u32,
+        deadline: Instant,
+    ) -> Option<OwnedSemaphorePermit> {
+        if let Ok(taken) = Arc::clone(from).try_acquire_many_owned(permits) {
+            return Some(taken);
+        }
+        if self.failing.load(Ordering::Relaxed) {
+            return None;
+        }
+        timeout_at(deadline, Arc::clone(from).acquire_many_owned(permits))
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// Somebody waited for [`COMMIT_DEADLINE`] in vain. Nobody else shall, until the writer shows itself again.
+    fn stalled(&self) {
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!("the ledger takes longer than it may; records wait in memory");
+        }
+    }
+
+    /// The writer has nothing left to write.
+    pub(super) fn end_stall(&self) {
+        if self.failing.load(Ordering::Relaxed) {
+            self.failing.store(false, Ordering::Relaxed);
+            tracing::info!("the ledger answers again");
+        }
+    }
+
+    fn count_loss(&self, records: u64, payloads: u64) {
+        let records = self.lost_records.fetch_add(records, Ordering::Relaxed) + records;
+        let payloads = self.lost_payloads.fetch_add(payloads, Ordering::Relaxed) + payloads;
+        if !self.overflowing.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                lost_records = records,
+                lost_payloads = payloads,
+                "records or payloads are lost: the ledger is full, closed or refuses them"
+            );
+        }
+    }
+
+    /// The queue is empty: the next loss is a new burst, worth a line of its own.
+    pub(super) fn end_burst(&self) {
+        if self.overflowing.load(Ordering::Relaxed)
+            && self.overflowing.swap(false, Ordering::Relaxed)
+        {
+            tracing::info!(
+                lost_records = self.lost_records.load(Ordering::Relaxed),
+                lost_payloads = self.lost_payloads.load(Ordering::Relaxed),
+                "the ledger has room again"
+            );
+        }
+    }
+
+    /// Whether nothing is queued or being written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    fn waiting(&self) -> usize {
+        let slots = usize::try_from(self.limits.slots).unwrap_or(usize::MAX);
+        slots.saturating_sub(self.slots.available_permits())
+    }
+}
+
+fn semaphore(permits: u32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(
+        usize::try_from(permits)
+            .unwrap_or(usize::MAX)
+            .min(Semaphore::MAX_PERMITS),
+    ))
+}
