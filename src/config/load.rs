@@ -1,0 +1,136 @@
+//! Lays file, environment and flags over each other.
+//!
+//! clap has already put flags over variables; the file goes underneath. The file is checked on its own first, so that
+//! a mistake in it is reported with its line.
+
+use std::path::{Path, PathBuf};
+
+use super::options::{HomeOption, Options};
+use super::settings::Settings;
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that cannot be used.
+    #[error("option `{option}`: {why}")]
+    Invalid {
+        /// Its name, as a flag without dashes.
+        option: &'static str,
+        /// What was found and what should stand there.
+        why: String,
+    },
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the configuration file {path} is not valid:\n{source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and reason.
+        source: toml::de::Error,
+    },
+    /// The options could not be laid over each other.
+    #[error("the options do not fit together: {0}")]
+    Merge(String),
+    /// The platform tells no data directory.
+    #[error("there is no data directory for this user; say --home DIR or set TOLLGATE_HOME")]
+    NoHome,
+}
+
+/// The file used when none is named.
+const DEFAULT_FILE: &str = "tollgate.toml";
+
+/// Settings from flags and variables (`options`, `home`) over the configuration file.
+///
+/// # Errors
+/// [`ConfigError`]: what was found, where, and what should stand there.
+pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigError> {
+    let file = match &home.config {
+        Some(path) => read(path)?,
+        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
+        None => toml::Table::new(),
+    };
+    let merged = overlay(file, options)?;
+    let home = match (&home.home, &merged.home) {
+        (Some(home), _) | (None, Some(home)) => home.clone(),
+        (None, None) => default_home()?,
+    };
+    let api_base = std::env::var("AISERVICE_API_BASE").ok();
+    Settings::from_options(merged, home, api_base.as_deref())
+}
+
+/// The home directory for commands that only read it.
+///
+/// # Errors
+/// [`ConfigError`] as for [`load`].
+pub fn home_of(home: &HomeOption) -> Result<PathBuf, ConfigError> {
+    match &home.home {
+        Some(home) => Ok(home.clone()),
+        None => load(&Options::default(), home).map(|settings| settings.home),
+    }
+}
+
+fn default_home() -> Result<PathBuf, ConfigError> {
+    dirs::data_dir()
+        .map(|data| data.join("tollgate"))
+        .ok_or(ConfigError::NoHome)
+}
+
+fn read(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let not_valid = |source| ConfigError::File {
+        path: path.to_owned(),
+        source,
+    };
+    toml::from_str::<Options>(&text).map_err(not_valid)?;
+    toml::from_str(&text).map_err(not_valid)
+}
+
+fn overlay(mut file: toml::Table, options: &Options) -> Result<Options, ConfigError> {
+    let over =
+        toml::Table::try_from(options).map_err(|error| ConfigError::Merge(error.to_string()))?;
+    file.extend(over);
+    file.try_into()
+        .map_err(|error: toml::de::Error| ConfigError::Merge(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_beat_the_file_and_the_rest_stays() {
+        let file: toml::Table =
+            toml::from_str("listen = \"127.0.0.1:1\"\npayload = \"none\"\nintercept = [\"a\"]")
+                .unwrap();
+        let flags = Options {
+            listen: Some("127.0.0.1:2".into()),
+            ..Options::default()
+        };
+        let merged = overlay(file, &flags).unwrap();
+        assert_eq!(merged.listen.as_deref(), Some("127.0.0.1:2"));
+        assert_eq!(merged.payload.as_deref(), Some("none"));
+        assert_eq!(merged.intercept, ["a"]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tollgate.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:1\"\nlistem = 1\n").unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("line 2") && message.contains("listem"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,14 @@
+//! Flags, environment and `tollgate.toml` become settings.
+//!
+//! `options` is the one list of options; `load` lays the three sources over each other (flags beat variables beat
+//! file); `settings` is the checked result that everybody else is handed.
+
+pub mod hosts;
+pub mod load;
+pub mod options;
+pub mod settings;
+
+pub use hosts::{HostPattern, HostRules};
+pub use load::{ConfigError, load};
+pub use options::{HomeOption, Options};
+pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings, Timeouts};

@@ -1,0 +1,178 @@
+//! The one list of options: `--help`, the `TOLLGATE_…` variables and the keys of `tollgate.toml` all come from here.
+//!
+//! Values are kept as they were written; `settings` checks them. A flag beats its variable, which beats the file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// What every command needs to find its files.
+#[derive(Args, Clone, Debug, Default)]
+pub struct HomeOption {
+    /// Directory of the CA and the ledger [default: the platform's data directory + /tollgate]
+    #[arg(long, env = "TOLLGATE_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Configuration file [default: ./tollgate.toml if there is one]
+    #[arg(long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The options of the gate.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Client port [default: 127.0.0.1:5380]
+    #[arg(long, env = "TOLLGATE_LISTEN", value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+
+    /// Directory of the CA and the ledger; only in the file, the flag is common to all commands
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub home: Option<PathBuf>,
+
+    /// The listener's own certificate chain (PEM) instead of a minted one; needs --tls-key
+    #[arg(long, env = "TOLLGATE_TLS_CERT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert (PEM, mode 0600)
+    #[arg(long, env = "TOLLGATE_TLS_KEY", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Issue leaves with this CA (PEM, issuer first) instead of the one in the home; needs --ca-key
+    #[arg(long, env = "TOLLGATE_CA_CERT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_cert: Option<PathBuf>,
+
+    /// The key of --ca-cert (PEM, mode 0600)
+    #[arg(long, env = "TOLLGATE_CA_KEY", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_key: Option<PathBuf>,
+
+    /// Open this host as well: an exact name or *.suffix; repeatable
+    #[arg(
+        long,
+        env = "TOLLGATE_INTERCEPT",
+        value_name = "PATTERN",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub intercept: Vec<String>,
+
+    /// Refuse this host: an exact name or *.suffix; repeatable
+    #[arg(
+        long,
+        env = "TOLLGATE_DENY",
+        value_name = "PATTERN",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+
+    /// Tunnels to private addresses: auto, allow or deny; auto allows them only while listening on loopback alone
+    /// [default: auto]
+    #[arg(
+        long,
+        env = "TOLLGATE_PRIVATE_DESTINATIONS",
+        value_name = "auto|allow|deny"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_destinations: Option<String>,
+
+    /// PEM roots trusted for upstreams, in addition to the platform's; repeatable
+    #[arg(
+        long,
+        env = "TOLLGATE_UPSTREAM_CA",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upstream_ca: Vec<PathBuf>,
+
+    /// Dial ADDR:PORT for HOST:PORT; names and verification stay HOST's; an empty HOST or PORT matches any; repeatable
+    #[arg(
+        long,
+        env = "TOLLGATE_CONNECT_TO",
+        value_name = "HOST:PORT:ADDR:PORT",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connect_to: Vec<String>,
+
+    /// How much of each body the ledger keeps: full (up to --payload-limit), preview (1 KiB) or none [default: full]
+    #[arg(long, env = "TOLLGATE_PAYLOAD", value_name = "full|preview|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+
+    /// Most bytes of one body that the ledger keeps [default: 1048576]
+    #[arg(long, env = "TOLLGATE_PAYLOAD_LIMIT", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_limit: Option<u64>,
+
+    /// One line per exchange on standard output, as text or json; diagnostics go to standard error [default: text]
+    #[arg(long, env = "TOLLGATE_LOG_FORMAT", value_name = "text|json")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<String>,
+
+    /// Serve whoever can reach the port; needed to listen beyond loopback
+    #[arg(long, env = "TOLLGATE_ALLOW_ANONYMOUS")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_anonymous: bool,
+
+    /// `[[route]]` tables: prefix and upstream
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<RouteOption>,
+
+    /// `[[certificate]]` tables: host, cert and key
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate: Vec<CertificateOption>,
+}
+
+/// One `[[route]]` of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteOption {
+    /// Path prefix, from `/` to `/`.
+    pub prefix: String,
+    /// `https://host[:port]` for requests whose Host is not a Bedrock endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+}
+
+/// One `[[certificate]]` of the file: shown for `host` instead of a minted one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateOption {
+    /// Exact host name.
+    pub host: String,
+    /// Chain, PEM.
+    pub cert: PathBuf,
+    /// Key, PEM, mode 0600.
+    pub key: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_documented_and_has_its_variable() {
+        let command =
+            HomeOption::augment_args(Options::augment_args(clap::Command::new("tollgate")));
+        let page = include_str!("../../docs/configuration.md");
+        for argument in command.get_arguments() {
+            let name = argument.get_long().unwrap();
+            assert!(
+                page.contains(&format!("`--{name}")),
+                "--{name} is missing in docs/configuration.md"
+            );
+            let variable = format!("TOLLGATE_{}", name.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().unwrap(), variable.as_str());
+        }
+    }
+}

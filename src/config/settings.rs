@@ -1,0 +1,506 @@
+//! The checked result of all configuration: typed, complete, and handed down as plain data.
+//!
+//! Every check that can be made without touching the network is made here, so that a wrong option never starts the
+//! server. Messages name the option, what was found, and what it should look like.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::hosts::{HostPattern, HostRules};
+use super::load::ConfigError;
+use super::options::{CertificateOption, Options, RouteOption};
+use crate::wire::http1::{RequestTarget, Scheme};
+
+/// Everything the gate needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Client port.
+    pub listen: SocketAddr,
+    /// Whether `listen` was chosen by somebody rather than by default.
+    pub listen_is_explicit: bool,
+    /// CA and ledger.
+    pub home: PathBuf,
+    /// Listener certificate and key.
+    pub listener_pair: Option<(PathBuf, PathBuf)>,
+    /// The operator's issuing CA and key.
+    pub authority_pair: Option<(PathBuf, PathBuf)>,
+    /// Certificates for single hosts.
+    pub certificates: Vec<CertificateOption>,
+    /// Which hosts are opened or refused.
+    pub hosts: HostRules,
+    /// Whether tunnels may reach private addresses.
+    pub private_destinations: PrivateDestinations,
+    /// Additional upstream roots.
+    pub upstream_ca: Vec<PathBuf>,
+    /// Where to dial instead.
+    pub connect_to: Vec<ConnectTo>,
+    /// Where every observed exchange is dialled, whatever its host: the demo's simulator.
+    pub dial_intercepted: Option<SocketAddr>,
+    /// How much of a body is kept.
+    pub payload: PayloadMode,
+    /// Most bytes of one body kept.
+    pub payload_limit: usize,
+    /// How exchanges are logged.
+    pub log_format: LogFormat,
+    /// Routes, longest prefix first.
+    pub routes: Vec<RouteRule>,
+    /// How long we wait for what.
+    pub timeouts: Timeouts,
+}
+
+/// `--private-destinations`, with `auto` already decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateDestinations {
+    /// Tunnels may reach them.
+    Allow,
+    /// They are refused.
+    Deny,
+}
+
+/// `--payload`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadMode {
+    /// Up to the limit.
+    Full,
+    /// The first [`PREVIEW_BYTES`].
+    Preview,
+    /// Nothing, heads aside.
+    None,
+}
+
+/// How much `--payload preview` keeps.
+pub const PREVIEW_BYTES: usize = 1024;
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// The usage record.
+    Json,
+}
+
+/// One path prefix and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteRule {
+    /// From `/` to `/`.
+    pub prefix: String,
+    /// Host and port for requests whose Host is not a Bedrock endpoint.
+    pub upstream: Option<(String, u16)>,
+}
+
+/// One `--connect-to`; `None` matches any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectTo {
+    /// The host a request names.
+    pub host: Option<String>,
+    /// The port a request names.
+    pub port: Option<u16>,
+    /// The host or address dialled.
+    pub to_host: String,
+    /// The port dialled.
+    pub to_port: u16,
+}
+
+/// How long we wait for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// A TLS handshake with a client or an upstream.
+    pub handshake: Duration,
+    /// A whole request head, from its first byte; also the first byte of a new connection.
+    pub head: Duration,
+    /// The next request on a kept connection, or the first one after a TLS handshake.
+    pub idle: Duration,
+    /// A TCP connection to an upstream, per address.
+    pub connect: Duration,
+    /// The next byte of a request body or a reader that takes nothing.
+    pub body: Duration,
+    /// The upstream's silence while a response is owed or running.
+    pub upstream_silence: Duration,
+    /// An unused upstream connection in the pool.
+    pub pool_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(15),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
+            connect: Duration::from_secs(10),
+            body: Duration::from_secs(120),
+            // Long reasoning answers without a stream take up to an hour.
+            upstream_silence: Duration::from_secs(3600),
+            pool_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The default client port.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5380);
+
+/// The route that exists without configuration.
+pub const DEFAULT_ROUTE: &str = "/service/standard/";
+
+impl Settings {
+    /// Checks `options`. `api_base` is the environment's `AISERVICE_API_BASE`.
+    ///
+    /// # Errors
+    /// The first option that cannot be used, and what it should look like.
+    pub fn from_options(
+        options: Options,
+        home: PathBuf,
+        api_base: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        let listen_is_explicit = options.listen.is_some();
+        let listen = match &options.listen {
+            None => DEFAULT_LISTEN,
+            Some(text) => parse_listen(text).ok_or_else(|| {
+                invalid(
+                    "listen",
+                    format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
+                )
+            })?,
+        };
+        if !listen.ip().is_loopback() && !options.allow_anonymous {
+            return Err(invalid(
+                "listen",
+                format!(
+                    "{listen} can be reached from other machines; listen on loopback, or say --allow-anonymous to \
+                     serve whoever can reach it"
+                ),
+            ));
+        }
+        let patterns = |name, list: &[String]| {
+            list.iter()
+                .map(|text| HostPattern::parse(text).map_err(|why| invalid(name, why)))
+                .collect::<Result<Vec<_>, ConfigError>>()
+        };
+        let hosts = HostRules {
+            intercept: patterns("intercept", &options.intercept)?,
+            deny: patterns("deny", &options.deny)?,
+        };
+        let base = api_base.filter(|base| !base.is_empty());
+        let base =
+            base.map(|base| parse_upstream(base).map_err(|why| invalid("AISERVICE_API_BASE", why)));
+        let connect_to = options
+            .connect_to
+            .iter()
+            .map(|text| parse_connect_to(text))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            listen,
+            listen_is_explicit,
+            home,
+            listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
+            authority_pair: pair("ca-cert", options.ca_cert, "ca-key", options.ca_key)?,
+            certificates: options.certificate,
+            hosts,
+            private_destinations: private_destinations(
+                options.private_destinations.as_deref(),
+                listen,
+            )?,
+            upstream_ca: options.upstream_ca,
+            connect_to,
+            dial_intercepted: None,
+            payload: one_of(
+                "payload",
+                options.payload.as_deref(),
+                &[
+                    ("full", PayloadMode::Full),
+                    ("preview", PayloadMode::Preview),
+                    ("none", PayloadMode::None),
+                ],
+            )?,
+            payload_limit: usize::try_from(options.payload_limit.unwrap_or(1024 * 1024))
+                .unwrap_or(usize::MAX),
+            log_format: one_of(
+                "log-format",
+                options.log_format.as_deref(),
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            )?,
+            routes: routes(&options.route, base.transpose()?)?,
+            timeouts: Timeouts::default(),
+        })
+    }
+
+    /// How many bytes of one body are kept.
+    #[must_use]
+    pub fn capture_limit(&self) -> usize {
+        match self.payload {
+            PayloadMode::Full => self.payload_limit,
+            PayloadMode::Preview => PREVIEW_BYTES.min(self.payload_limit),
+            PayloadMode::None => 0,
+        }
+    }
+}
+
+fn invalid(option: &'static str, why: String) -> ConfigError {
+    ConfigError::Invalid { option, why }
+}
+
+fn parse_listen(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| {
+        let port = text.strip_prefix("localhost:")?.parse().ok()?;
+        Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    })
+}
+
+fn pair(
+    cert_name: &'static str,
+    cert: Option<PathBuf>,
+    key_name: &'static str,
+    key: Option<PathBuf>,
+) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(invalid(
+            cert_name,
+            format!("is given without --{key_name}; give both"),
+        )),
+        (None, Some(_)) => Err(invalid(
+            key_name,
+            format!("is given without --{cert_name}; give both"),
+        )),
+    }
+}
+
+fn one_of<T: Copy>(
+    option: &'static str,
+    value: Option<&str>,
+    choices: &[(&'static str, T)],
+) -> Result<T, ConfigError> {
+    let named = match value {
+        None => choices.first(),
+        Some(value) => choices.iter().find(|(name, _)| *name == value),
+    };
+    named.map(|(_, choice)| *choice).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        invalid(
+            option,
+            format!(
+                "`{}` is none of: {}",
+                value.unwrap_or_default(),
+                names.join(", ")
+            ),
+        )
+    })
+}
+
+fn private_destinations(
+    value: Option<&str>,
+    listen: SocketAddr,
+) -> Result<PrivateDestinations, ConfigError> {
+    let automatic = if listen.ip().is_loopback() {
+        PrivateDestinations::Allow
+    } else {
+        PrivateDestinations::Deny
+    };
+    one_of(
+        "private-destinations",
+        value,
+        &[
+            ("auto", automatic),
+            ("allow", PrivateDestinations::Allow),
+            ("deny", PrivateDestinations::Deny),
+        ],
+    )
+}
+
+fn parse_upstream(text: &str) -> Result<(String, u16), String> {
+    let wanted = "is not https://HOST[:PORT] (no path: a signed path cannot be changed)";
+    let Ok(RequestTarget::Absolute {
+        scheme: Scheme::Https,
+        authority,
+        path: "" | "/",
+    }) = RequestTarget::parse("POST", text)
+    else {
+        return Err(format!("`{text}` {wanted}"));
+    };
+    Ok((
+        authority.host.to_ascii_lowercase(),
+        authority.port_or_default(Scheme::Https),
+    ))
+}
+
+fn parse_connect_to(text: &str) -> Result<ConnectTo, ConfigError> {
+    let wrong = || {
+        invalid(
+            "connect-to",
+            format!("`{text}` is not HOST:PORT:ADDR:PORT (IPv6 addresses in brackets)"),
+        )
+    };
+    let (host, rest) = split_host(text).ok_or_else(wrong)?;
+    let (port, rest) = rest.split_once(':').ok_or_else(wrong)?;
+    let (to_host, to_port) = split_host(rest).ok_or_else(wrong)?;
+    let number = |digits: &str| digits.parse::<u16>().ok().filter(|&port| port != 0);
+    let port = if port.is_empty() {
+        None
+    } else {
+        Some(number(port).ok_or_else(wrong)?)
+    };
+    if to_host.is_empty() {
+        return Err(wrong());
+    }
+    Ok(ConnectTo {
+        host: (!host.is_empty()).then(|| host.to_ascii_lowercase()),
+        port,
+        to_host: to_host.to_owned(),
+        to_port: number(to_port).ok_or_else(wrong)?,
+    })
+}
+
+/// Splits at the colon after a host, which may be a bracketed IPv6 address.
+fn split_host(text: &str) -> Option<(&str, &str)> {
+    match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            Some((host, rest.strip_prefix(':')?))
+        }
+        None => text.split_once(':'),
+    }
+}
+
+fn routes(
+    options: &[RouteOption],
+    base: Option<(String, u16)>,
+) -> Result<Vec<RouteRule>, ConfigError> {
+    let mut rules = Vec::with_capacity(options.len() + 1);
+    for RouteOption { prefix, upstream } in options {
+        let fits = prefix.starts_with('/') && prefix.ends_with('/') && prefix.len() > 1;
+        if !fits || prefix.contains(['?', '#', '%']) || prefix.contains("//") {
+            return Err(invalid(
+                "route",
+                format!("the prefix `{prefix}` does not run from / to / as /service/team-a/ does"),
+            ));
+        }
+        let upstream = match upstream {
+            Some(text) => Some(parse_upstream(text).map_err(|why| invalid("route", why))?),
+            None => base.clone(),
+        };
+        rules.push(RouteRule {
+            prefix: prefix.clone(),
+            upstream,
+        });
+    }
+    if !rules.iter().any(|rule| rule.prefix == DEFAULT_ROUTE) {
+        rules.push(RouteRule {
+            prefix: DEFAULT_ROUTE.to_owned(),
+            upstream: base,
+        });
+    }
+    rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
+    if let Some(twice) = rules.windows(2).find_map(|two| match two {
+        [a, b] if a.prefix == b.prefix => Some(&a.prefix),
+        _ => None,
+    }) {
+        return Err(invalid(
+            "route",
+            format!("the prefix `{twice}` stands twice"),
+        ));
+    }
+    Ok(rules)
+}
+
+/// What a request to `host:port` is dialled as.
+#[must_use]
+pub fn dial_target<'a>(connect_to: &'a [ConnectTo], host: &'a str, port: u16) -> (&'a str, u16) {
+    connect_to
+        .iter()
+        .find(|rule| {
+            rule.host
+                .as_deref()
+                .is_none_or(|name| host.eq_ignore_ascii_case(name))
+                && rule.port.is_none_or(|wanted| wanted == port)
+        })
+        .map_or((host, port), |rule| (rule.to_host.as_str(), rule.to_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(file: &str) -> Result<Settings, ConfigError> {
+        Settings::from_options(toml::from_str(file).unwrap(), PathBuf::from("/home"), None)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let settings = settings("").unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:5380");
+        assert_eq!(settings.capture_limit(), 1024 * 1024);
+        assert_eq!(
+            settings.routes,
+            [RouteRule {
+                prefix: DEFAULT_ROUTE.to_owned(),
+                upstream: None
+            }]
+        );
+        assert_eq!(settings.private_destinations, PrivateDestinations::Allow);
+    }
+
+    #[test]
+    fn every_wrong_option_is_named() {
+        let rows = [
+            ("listen = \"5380\"", "listen"),
+            ("listen = \"0.0.0.0:5380\"", "--allow-anonymous"),
+            ("tls_cert = \"c.pem\"", "tls-cert"),
+            ("ca_key = \"k.pem\"", "ca-key"),
+            ("intercept = [\"https://x\"]", "intercept"),
+            ("deny = [\"\"]", "deny"),
+            ("payload = \"some\"", "full, preview, none"),
+            ("log_format = \"xml\"", "text, json"),
+            ("private_destinations = \"no\"", "auto, allow, deny"),
+            ("connect_to = [\"a:1:b\"]", "connect-to"),
+            ("connect_to = [\"a:0:b:1\"]", "connect-to"),
+            ("connect_to = [\"a:1::1\"]", "connect-to"),
+            ("[[route]]\nprefix = \"service\"", "service"),
+            (
+                "[[route]]\nprefix = \"/a/\"\nupstream = \"https://h/path\"",
+                "no path",
+            ),
+            (
+                "[[route]]\nprefix = \"/a/\"\nupstream = \"http://h\"",
+                "https://HOST",
+            ),
+            (
+                "[[route]]\nprefix = \"/a/\"\n[[route]]\nprefix = \"/a/\"",
+                "twice",
+            ),
+        ];
+        for (file, want) in rows {
+            let message = settings(file).unwrap_err().to_string();
+            assert!(message.contains(want), "{file}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_environment_gives_routes_their_upstream() {
+        let base = Some("https://bedrock-runtime.eu-west-1.amazonaws.com/");
+        let settings = Settings::from_options(Options::default(), PathBuf::new(), base).unwrap();
+        let upstream = settings.routes[0].upstream.clone();
+        assert_eq!(
+            upstream,
+            Some(("bedrock-runtime.eu-west-1.amazonaws.com".to_owned(), 443))
+        );
+    }
+
+    #[test]
+    fn connect_to_matches_as_curl_does() {
+        let rules = settings("connect_to = [\"A:443:127.0.0.1:1\", \":80:[::1]:2\", \"b::c:3\"]")
+            .unwrap()
+            .connect_to;
+        let rows = [
+            (("a", 443), ("127.0.0.1", 1)),
+            (("a", 80), ("::1", 2)),
+            (("b", 9), ("c", 3)),
+            (("d", 443), ("d", 443)),
+        ];
+        for ((host, port), want) in rows {
+            assert_eq!(dial_target(&rules, host, port), want, "{host}:{port}");
+        }
+    }
+}
