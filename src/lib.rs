@@ -13,10 +13,12 @@
 //! - [`aws`]: what those bytes mean to AWS: signatures, endpoints, operations, model ids, and what must be masked.
 //! - [`usage`]: what a call consumed, told from what passed by.
 //! - [`ledger`]: the usage record and where it is kept.
+//! - [`net`]: sockets, certificates, the pool of upstream connections.
 //! - [`config`]: flags, environment and file become settings.
 
 pub mod aws;
 pub mod config;
 pub mod ledger;
+pub mod net;
 pub mod usage;
 pub mod wire;

@@ -1,0 +1,29 @@
+//! Sockets and what stands on them: certificates, the TLS of both legs, the pool of upstream connections.
+
+pub mod ca;
+mod ca_chain;
+pub mod ca_error;
+pub mod ca_home;
+pub mod certificate_store;
+pub mod certificates;
+pub mod dial;
+mod issuance;
+mod name_constraints;
+pub mod pool;
+pub mod private_file;
+pub mod stream;
+pub mod tls_server;
+pub mod trust;
+
+#[cfg(test)]
+mod ca_given_tests;
+#[cfg(test)]
+mod ca_home_tests;
+#[cfg(test)]
+mod ca_tests;
+#[cfg(test)]
+mod test_certificates;
+#[cfg(test)]
+mod tls_server_tests;
+#[cfg(test)]
+mod trust_tests;
