@@ -14,11 +14,16 @@
 //! - [`usage`]: what a call consumed, told from what passed by.
 //! - [`ledger`]: the usage record and where it is kept.
 //! - [`net`]: sockets, certificates, the pool of upstream connections.
+//! - [`proxy`]: the walk itself.
 //! - [`config`]: flags, environment and file become settings.
+//! - [`app`]: builds the services, announces the addresses, runs until told to stop.
 
+pub mod app;
 pub mod aws;
 pub mod config;
 pub mod ledger;
 pub mod net;
+pub mod proxy;
+pub mod telemetry;
 pub mod usage;
 pub mod wire;

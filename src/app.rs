@@ -1,0 +1,271 @@
+//! Builds the services, binds, and runs until told to stop.
+//!
+//! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
+//! stop future resolves, then lets what runs finish.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::aws::endpoint::AWS_DOMAINS;
+use crate::config::{HostPattern, Settings};
+use crate::ledger::writer::Ledger;
+use crate::ledger::{FILE_NAME, LedgerError};
+use crate::net::ca::CertificateAuthority;
+use crate::net::ca_error::CaError;
+use crate::net::certificate_store::CertificateStore;
+use crate::net::certificates::{self, CertificateError};
+use crate::net::dial::Dialer;
+use crate::net::pool::UpstreamPool;
+use crate::net::private_file::{self, FileError};
+use crate::net::tls_server::ServerConfigs;
+use crate::net::trust::{self, PlatformRoots, TrustError};
+use crate::proxy::{self, Phase, Services};
+
+/// Why the gate does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is taken, or not ours to take.
+    #[error(
+        "cannot listen on {address}; is another gate running? --listen ADDR:PORT chooses another port"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The home directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] FileError),
+    /// No authority to mint with.
+    #[error(transparent)]
+    Authority(#[from] CaError),
+    /// A certificate of the operator's cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A root for upstreams cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The ledger cannot be opened.
+    #[error("the ledger cannot be opened")]
+    Ledger(#[from] LedgerError),
+}
+
+impl StartError {
+    /// Whether what was asked for is wrong, rather than something that went wrong.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Authority(_) | Self::Certificate(_) | Self::Trust(_)
+        )
+    }
+}
+
+/// A gate that is bound and ready.
+pub struct Gate {
+    listener: TcpListener,
+    services: Arc<Services>,
+    phase: watch::Sender<Phase>,
+}
+
+/// How long running exchanges may take to finish once the gate stops.
+pub const DRAIN: Duration = Duration::from_secs(30);
+/// How long what is cut may take to be recorded and to say so to its client.
+const CUT: Duration = Duration::from_secs(5);
+/// How often idle upstream connections are looked after.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: most often no descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Gate {
+    /// Makes or opens everything in the home, then binds.
+    ///
+    /// # Errors
+    /// [`StartError`]: what was found and what to do.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        private_file::prepare_home(&settings.home)?;
+        let now = SystemTime::now();
+        let authority = authority(&settings, now)?;
+        let platform = PlatformRoots::load(&settings.home);
+        authority.publish(&settings.home)?;
+        trust::write_bundle(&settings.home, authority.root_pem(), &platform)?;
+        let upstream_tls =
+            trust::upstream_client_config(&platform, &settings.upstream_ca, authority.own_root())?;
+        let store = Arc::new(store(&settings, authority)?);
+        let hosts = settings.hosts.clone();
+        let tls = ServerConfigs::new(
+            store,
+            Arc::new(move |name: &str| hosts.is_intercepted(name)),
+        )?;
+        let timeouts = settings.timeouts;
+        let dialer = Dialer::new(
+            upstream_tls,
+            &settings.connect_to,
+            settings.private_destinations,
+            settings.dial_intercepted,
+            timeouts.connect,
+            timeouts.handshake,
+        );
+        let ledger = Ledger::open(&settings.home.join(FILE_NAME))?;
+        let listener =
+            TcpListener::bind(settings.listen)
+                .await
+                .map_err(|source| StartError::Bind {
+                    address: settings.listen,
+                    source,
+                })?;
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let pool = UpstreamPool::new(dialer, timeouts.pool_idle);
+        let services = Arc::new(Services {
+            settings,
+            tls,
+            pool,
+            ledger,
+            phase: phases,
+        });
+        Ok(Self {
+            listener,
+            services,
+            phase,
+        })
+    }
+
+    /// The client port.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What the gate was started with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.services.settings
+    }
+
+    /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for [`DRAIN`] or until
+    /// `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
+    pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
+        let Self {
+            listener,
+            services,
+            phase,
+        } = self;
+        let (running, mut finished) = mpsc::channel::<()>(1);
+        let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
+        tokio::select! {
+            () = accept(&listener, &services, &running) => {}
+            () = stop => {}
+        }
+        drop(listener);
+        drop(running);
+        phase.send_replace(Phase::Draining);
+        let drained = tokio::select! {
+            drained = timeout(DRAIN, finished.recv()) => drained.is_ok(),
+            () = at_once => false,
+        };
+        if !drained {
+            tracing::warn!("exchanges are still running; they are cut");
+            phase.send_replace(Phase::Cut);
+            if timeout(CUT, finished.recv()).await.is_err() {
+                tracing::warn!("connections were still open when the gate ended");
+            }
+        }
+        sweeper.abort();
+        let left = services.ledger.clone().close().await;
+        if left > 0 {
+            tracing::error!(
+                records = left,
+                "the ledger could not be written; these records are lost"
+            );
+        }
+    }
+}
+
+fn authority(settings: &Settings, now: SystemTime) -> Result<CertificateAuthority, StartError> {
+    let patterns = settings
+        .hosts
+        .intercept
+        .iter()
+        .map(|pattern| pattern.subtree().to_owned());
+    let authority = match &settings.authority_pair {
+        Some((certificate, key)) => CertificateAuthority::from_files(certificate, key, now)?,
+        None => {
+            let mut constraints: Vec<String> = AWS_DOMAINS
+                .iter()
+                .map(|domain| (*domain).to_owned())
+                .collect();
+            constraints.push("localhost".to_owned());
+            constraints.extend(patterns.clone());
+            CertificateAuthority::open_or_create(&settings.home, &constraints, now)?
+        }
+    };
+    // A host with a certificate of its own needs none of ours.
+    let own = |pattern: &HostPattern| {
+        settings
+            .certificates
+            .iter()
+            .any(|own| pattern.matches(&own.host))
+    };
+    let needed: Vec<String> = settings
+        .hosts
+        .intercept
+        .iter()
+        .filter(|pattern| !(matches!(pattern, HostPattern::Exact(_)) && own(pattern)))
+        .map(|pattern| pattern.subtree().to_owned())
+        .collect();
+    authority.require(&needed)?;
+    Ok(authority)
+}
+
+fn store(
+    settings: &Settings,
+    authority: CertificateAuthority,
+) -> Result<CertificateStore, StartError> {
+    let listener = match &settings.listener_pair {
+        Some((certificate, key)) => Some(certificates::read_pair(certificate, key)?),
+        None => None,
+    };
+    let mut per_host = std::collections::HashMap::new();
+    for option in &settings.certificates {
+        let pair = certificates::read_pair(&option.cert, &option.key)?;
+        per_host.insert(option.host.to_ascii_lowercase(), pair);
+    }
+    Ok(CertificateStore::new(authority, listener, per_host)?)
+}
+
+async fn accept(listener: &TcpListener, services: &Arc<Services>, running: &mpsc::Sender<()>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, client)) => {
+                let services = Arc::clone(services);
+                let running = running.clone();
+                tokio::spawn(async move {
+                    Box::pin(proxy::connection::serve(services, socket, client)).await;
+                    drop(running);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn sweep(services: Arc<Services>) {
+    let mut tick = interval(SWEEP);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        services.pool.sweep(Instant::now());
+    }
+}

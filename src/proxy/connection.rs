@@ -1,0 +1,482 @@
+//! One client connection: what it speaks is asked again after every layer that opens, and the same loop serves all
+//! entry forms. RFC 9112 §9, RFC 9110 §9.3.6.
+//!
+//! A connection is one task. It ends when the client does, when a message cannot be delimited, when nothing comes for
+//! too long, or when the gate drains and no exchange is running.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::BytesMut;
+use rustls::AlertDescription;
+use tokio::io::{AsyncReadExt, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::closing::{after_answer, answer_and_linger_on, linger, send, shut_down};
+use super::exchange::{self, Afterwards};
+use super::meter::{Arrival, identity, reply_into};
+use super::relay::ClientReader;
+use super::reply::{Kind, Reply};
+use super::route::{Asked, Route, Rules, Scope, route};
+use super::{Services, tunnel};
+use crate::aws::{mask, sigv4};
+use crate::ledger::{Entry, Payload};
+use crate::net::dial::Origin;
+use crate::net::stream::{BoxDuplex, Duplex, Prefixed};
+use crate::wire::http1::{HeadError, HeadLimits, RequestHead, Scheme};
+use crate::wire::http2;
+use crate::wire::sniff::{Opening, sniff};
+
+/// The stream as it stands after the layers opened so far.
+struct Layer {
+    stream: BoxDuplex,
+    /// Read from `stream` and not yet taken.
+    buffer: BytesMut,
+    scope: Scope,
+    /// TLS has been opened in this scope.
+    secured: bool,
+}
+
+/// What follows the requests of a layer.
+enum Next {
+    Done,
+    /// A CONNECT that we open has been granted.
+    Open {
+        stream: BoxDuplex,
+        buffer: BytesMut,
+        host: String,
+        port: u16,
+    },
+    Tunnel {
+        stream: BoxDuplex,
+        buffer: BytesMut,
+        arrival: Arrival,
+        host: String,
+        port: u16,
+    },
+}
+
+/// What one request leads to.
+enum Step {
+    After(Afterwards),
+    Open {
+        host: String,
+        port: u16,
+    },
+    Tunnel {
+        arrival: Arrival,
+        host: String,
+        port: u16,
+    },
+}
+
+/// Serves the connection from `client` to its end.
+pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAddr) {
+    crate::net::dial::tune(&socket);
+    let connection = Connection {
+        services: &services,
+        client,
+    };
+    let scope = Scope::Port { server_name: None };
+    let mut layer = Layer {
+        stream: Box::new(socket),
+        buffer: BytesMut::new(),
+        scope,
+        secured: false,
+    };
+    loop {
+        let opening = match connection.sniff(&mut layer).await {
+            Some(Opening::Tls) if !layer.secured => {
+                let Some(opened) = connection.open_tls(layer).await else {
+                    return;
+                };
+                layer = opened;
+                connection.sniff(&mut layer).await
+            }
+            other => other,
+        };
+        match opening {
+            None => return shut_down(&mut layer.stream).await,
+            Some(Opening::Http2Preface) => return connection.refuse_http2(layer).await,
+            // A TLS record where HTTP should be: the head parser says so.
+            Some(Opening::Http1 | Opening::Tls) => {}
+        }
+        layer = match connection.serve_requests(layer).await {
+            Next::Done => return,
+            Next::Open {
+                stream,
+                buffer,
+                host,
+                port,
+            } => {
+                let scope = Scope::Tunnel(Origin {
+                    scheme: Scheme::Http,
+                    host,
+                    port,
+                });
+                Layer {
+                    stream,
+                    buffer,
+                    scope,
+                    secured: false,
+                }
+            }
+            Next::Tunnel {
+                stream,
+                buffer,
+                arrival,
+                host,
+                port,
+            } => {
+                return tunnel::run(&services, arrival, stream, buffer.freeze(), &host, port).await;
+            }
+        };
+    }
+}
+
+struct Connection<'a> {
+    services: &'a Services,
+    client: SocketAddr,
+}
+
+impl Connection<'_> {
+    async fn sniff(&self, layer: &mut Layer) -> Option<Opening> {
+        let timeouts = &self.services.settings.timeouts;
+        // A client that has finished a handshake may keep its connection warm for later.
+        let deadline = if layer.secured {
+            timeouts.idle
+        } else {
+            timeouts.head
+        };
+        let wait = async {
+            loop {
+                if let Some(opening) = sniff(&layer.buffer) {
+                    return Some(opening);
+                }
+                layer.buffer.reserve(HEAD_ROOM);
+                match layer.stream.read_buf(&mut layer.buffer).await {
+                    Ok(1..) => {}
+                    // What is there can still be refused by the head parser.
+                    Ok(0) if !layer.buffer.is_empty() => return Some(Opening::Http1),
+                    _ => return None,
+                }
+            }
+        };
+        tokio::select! {
+            opening = timeout(deadline, wait) => opening.ok().flatten(),
+            () = self.services.draining() => None,
+        }
+    }
+
+    async fn open_tls(&self, layer: Layer) -> Option<Layer> {
+        let Layer {
+            stream,
+            buffer,
+            scope,
+            ..
+        } = layer;
+        let config = match &scope {
+            Scope::Port { .. } => self.services.tls.outer(),
+            Scope::Tunnel(origin) => {
+                match self.services.tls.tunnel(&origin.host, SystemTime::now()) {
+                    Ok(config) => config,
+                    Err(error) => {
+                        tracing::error!(host = origin.host, %error, "no certificate can be shown for an intercepted host");
+                        return None;
+                    }
+                }
+            }
+        };
+        let accept = TlsAcceptor::from(config).accept(Prefixed::new(buffer.freeze(), stream));
+        let stream = match timeout(self.services.settings.timeouts.handshake, accept).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                self.explain_handshake(&scope, &error);
+                return None;
+            }
+            Err(_) => {
+                tracing::info!(client = %self.client, "the client did not finish its TLS handshake in time");
+                return None;
+            }
+        };
+        let scope = match scope {
+            Scope::Port { .. } => {
+                let name = stream.get_ref().1.server_name();
+                let intercepted =
+                    name.filter(|name| self.services.settings.hosts.is_intercepted(name));
+                Scope::Port {
+                    server_name: intercepted.map(str::to_owned),
+                }
+            }
+            Scope::Tunnel(origin) => Scope::Tunnel(Origin {
+                scheme: Scheme::Https,
+                ..origin
+            }),
+        };
+        Some(Layer {
+            stream: Box::new(stream),
+            buffer: BytesMut::new(),
+            scope,
+            secured: true,
+        })
+    }
+
+    /// A handshake that fails is the first thing a newcomer meets: say what to set.
+    fn explain_handshake(&self, scope: &Scope, error: &io::Error) {
+        let host = match scope {
+            Scope::Tunnel(origin) => origin.host.as_str(),
+            Scope::Port { .. } => "the client port",
+        };
+        let client = self.client;
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(rustls::Error::NoApplicationProtocol) => {
+                tracing::warn!(%client, host, "{HTTP2_ONLY}");
+            }
+            Some(rustls::Error::AlertReceived(
+                AlertDescription::UnknownCA
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown,
+            )) => {
+                let home = self.services.settings.home.display();
+                tracing::warn!(
+                    %client, host,
+                    "the client does not trust our certificate; let it trust {home}/ca.pem, for example \
+                     AWS_CA_BUNDLE={home}/bundle.pem (AWS CLI, boto3), SSL_CERT_FILE={home}/bundle.pem, \
+                     NODE_EXTRA_CA_CERTS={home}/ca.pem"
+                );
+            }
+            _ => tracing::info!(%client, host, %error, "a TLS handshake with a client failed"),
+        }
+    }
+
+    async fn refuse_http2(&self, mut layer: Layer) {
+        tracing::warn!(client = %self.client, "{HTTP2_ONLY}");
+        answer_and_linger_on(&mut layer.stream, &http2::http_1_1_required(HTTP2_ONLY)).await;
+    }
+
+    async fn serve_requests(&self, layer: Layer) -> Next {
+        let Layer {
+            stream,
+            buffer,
+            scope,
+            secured,
+        } = layer;
+        let (reader, mut writer) = tokio::io::split(stream);
+        let mut client = ClientReader {
+            reader,
+            buffer,
+            secured,
+        };
+        let step = loop {
+            match self.serve_request(&scope, &mut client, &mut writer).await {
+                Step::After(Afterwards::Keep) => {}
+                step => break step,
+            }
+        };
+        match step {
+            Step::After(Afterwards::Keep | Afterwards::Drop) => Next::Done,
+            Step::After(Afterwards::Reset) => {
+                client.reader.unsplit(writer).reset();
+                Next::Done
+            }
+            Step::After(Afterwards::Close) => {
+                shut_down(&mut writer).await;
+                Next::Done
+            }
+            Step::After(Afterwards::Linger) => {
+                linger(&mut client.reader, &mut writer).await;
+                Next::Done
+            }
+            Step::Open { host, port } => Next::Open {
+                stream: client.reader.unsplit(writer),
+                buffer: client.buffer,
+                host,
+                port,
+            },
+            Step::Tunnel {
+                arrival,
+                host,
+                port,
+            } => {
+                let stream = client.reader.unsplit(writer);
+                Next::Tunnel {
+                    stream,
+                    buffer: client.buffer,
+                    arrival,
+                    host,
+                    port,
+                }
+            }
+        }
+    }
+
+    async fn serve_request(
+        &self,
+        scope: &Scope,
+        client: &mut ClientReader,
+        writer: &mut WriteHalf<BoxDuplex>,
+    ) -> Step {
+        let head = match self.read_head(client).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Step::After(Afterwards::Close),
+            Err(error) => return Step::After(self.refuse_head(scope, &error, writer).await),
+        };
+        let arrival = Arrival::now(self.client);
+        let rules = Rules {
+            hosts: &self.services.settings.hosts,
+            routes: &self.services.settings.routes,
+        };
+        let (reply, bytes, entry) = match route(&head, scope, rules) {
+            Route::Exchange(plan) => {
+                let run = exchange::run(self.services, arrival, &head, *plan, client, writer);
+                return Step::After(Box::pin(run).await);
+            }
+            Route::Open { host, .. } if !self.services.tls.covers(&host) => {
+                let why = format!(
+                    "no certificate can be shown for {host}: the issuing CA does not permit the name"
+                );
+                let reply = Reply::new(Kind::NoCertificate, why);
+                let bytes = reply.plain(head.method(), true);
+                (reply, bytes, Entry::Connect)
+            }
+            Route::Open { host, port } => {
+                return match send(writer, tunnel::ESTABLISHED).await {
+                    Ok(()) => Step::Open { host, port },
+                    Err(_) => Step::After(Afterwards::Drop),
+                };
+            }
+            Route::Tunnel { host, port } => {
+                return Step::Tunnel {
+                    arrival,
+                    host,
+                    port,
+                };
+            }
+            Route::RefusePlain(reply) => {
+                let bytes = reply.plain(head.method(), true);
+                (reply, bytes, scope.entry())
+            }
+            Route::RefuseTyped(reply, entry) => {
+                let bytes = reply.typed(head.method(), &arrival.id.to_string(), true);
+                (reply, bytes, entry)
+            }
+        };
+        self.note_refusal(arrival, &head, scope, entry, &reply, &bytes)
+            .await;
+        Step::After(after_answer(send(writer, &bytes).await))
+    }
+
+    /// The next request head; `None` at the client's end, after too long a silence, or when the gate drains.
+    async fn read_head(&self, client: &mut ClientReader) -> Result<Option<RequestHead>, HeadError> {
+        let limits = HeadLimits::default();
+        let timeouts = &self.services.settings.timeouts;
+        if client.buffer.is_empty() {
+            // Memory goes back while a connection idles.
+            client.buffer = BytesMut::new();
+            client.buffer.reserve(HEAD_ROOM);
+            let first = timeout(timeouts.idle, client.reader.read_buf(&mut client.buffer));
+            let arrived = tokio::select! {
+                biased;
+                first = first => matches!(first, Ok(Ok(1..))),
+                () = self.services.draining() => false,
+            };
+            if !arrived {
+                return Ok(None);
+            }
+        }
+        let whole = async {
+            loop {
+                if let Some(head) = RequestHead::take(&mut client.buffer, &limits)? {
+                    return Ok(Some(head));
+                }
+                client.buffer.reserve(HEAD_ROOM);
+                match client.reader.read_buf(&mut client.buffer).await {
+                    Ok(1..) => {}
+                    _ => return Ok(None),
+                }
+            }
+        };
+        timeout(timeouts.head, whole).await.unwrap_or(Ok(None))
+    }
+
+    async fn refuse_head(
+        &self,
+        scope: &Scope,
+        error: &HeadError,
+        writer: &mut WriteHalf<BoxDuplex>,
+    ) -> Afterwards {
+        let arrival = Arrival::now(self.client);
+        let kind = if error.status() == 431 {
+            Kind::HeadTooLarge
+        } else {
+            Kind::Malformed
+        };
+        let reply = Reply::new(kind, error.to_string());
+        let mut record = arrival.record(scope.entry());
+        record.status = Some(reply.status());
+        record.error_type = Some(reply.error_type().to_owned());
+        record.outcome = reply.outcome();
+        tracing::warn!(client = %self.client, code = reply.code(), "refused: {}", reply.message);
+        self.services.record(Some((record, None))).await;
+        after_answer(send(writer, &reply.typed("", &arrival.id.to_string(), true)).await)
+    }
+
+    async fn note_refusal(
+        &self,
+        arrival: Arrival,
+        head: &RequestHead,
+        scope: &Scope,
+        entry: Entry,
+        reply: &Reply,
+        sent: &[u8],
+    ) {
+        let asked = Asked::of(head, scope, &self.services.settings.hosts);
+        let connect = if asked.intercepted {
+            Entry::Connect
+        } else {
+            Entry::Tunnel
+        };
+        let mut record = arrival.record(if head.method() == "CONNECT" {
+            connect
+        } else {
+            entry
+        });
+        if asked.intercepted || entry != Entry::Forward {
+            record.identity = identity(&sigv4::read(head));
+        }
+        record.host = asked.host;
+        record.region = asked.region;
+        record.operation = asked
+            .call
+            .as_ref()
+            .map(|call| call.operation.name().to_owned());
+        record.model = asked.call.and_then(|call| call.model);
+        record.status = Some(reply.status());
+        record.error_type = Some(reply.error_type().to_owned());
+        record.outcome = reply.outcome();
+        record.duration_ms = arrival.elapsed_ms();
+        let target = mask::printable(mask::target(head.target()).as_bytes());
+        tracing::warn!(client = %self.client, target, code = reply.code(), "refused: {}", reply.message);
+        let mut payload = Payload {
+            request_head: mask::request_head(head),
+            ..Payload::default()
+        };
+        reply_into(&mut payload, sent);
+        self.services.record(Some((record, Some(payload)))).await;
+    }
+}
+
+/// What to do about a client that speaks only HTTP/2.
+const HTTP2_ONLY: &str = "the client speaks HTTP/2 only, and tollgate HTTP/1.1. In the AWS SDK for JavaScript pass \
+requestHandler: new NodeHttpHandler({ httpsAgent: new HttpsProxyAgent(PROXY_URL) }) from @smithy/node-http-handler and \
+https-proxy-agent: its default handler for Bedrock uses HTTP/2 and ignores proxies";
+
+/// Room for the usual head in one read.
+const HEAD_ROOM: usize = 4096;

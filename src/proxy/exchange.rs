@@ -1,0 +1,292 @@
+//! One request and its response, from the decision where it goes to the record of how it went.
+//!
+//! Model calls are billed, so nothing is ever sent twice: the upstream connection is checked before the first byte, and
+//! after that every ending is an ending. Who breaks off is passed on as breaking off, in both directions.
+
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::io::{AsyncWriteExt, WriteHalf};
+use tokio::time::Instant;
+
+use super::Services;
+use super::meter::{Arrival, Meter};
+use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd};
+use super::reply::{Kind, Reply};
+use super::route::Plan;
+use crate::aws::sigv4::Credentials;
+use crate::ledger::Outcome;
+use crate::net::dial::{DialError, Reach};
+use crate::net::pool::UpstreamConnection;
+use crate::net::stream::BoxDuplex;
+use crate::wire::http1::forward::{self, RequestEdits};
+use crate::wire::http1::{RequestHead, Version};
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It may carry another request.
+    Keep,
+    /// Everything was said: close it properly.
+    Close,
+    /// Everything was said while the client was still sending: close it so that it can read the answer.
+    Linger,
+    /// The message is incomplete and its framing shows it: no proper end.
+    Drop,
+    /// The message is incomplete and nothing but a reset can show it.
+    Reset,
+}
+
+/// How both directions ended, taken together.
+enum Ended {
+    Response(ResponseEnd),
+    ClientGone,
+    Malformed(Reply),
+    /// The gate stops and waits no longer.
+    Stopped,
+}
+
+/// Passes one request on and its response back.
+pub async fn run(
+    services: &Services,
+    arrival: Arrival,
+    head: &RequestHead,
+    plan: Plan,
+    client: &mut ClientReader,
+    writer: &mut WriteHalf<BoxDuplex>,
+) -> Afterwards {
+    let capture = services.settings.capture_limit();
+    let meter = Meter::new(arrival, head, &plan, capture);
+    let answer = Answer {
+        services,
+        arrival,
+        meter: &meter,
+        head,
+        host: &plan.origin.host,
+        observed: plan.observed,
+    };
+
+    let signed = |name: &str| matches!(&plan.credentials, Credentials::SigV4(signature) if signature.signs(name));
+    let edits = RequestEdits {
+        target: plan.target.as_deref(),
+        host: plan.host.as_deref(),
+    };
+    let mut forwarded = Vec::new();
+    if let Err(error) = forward::request_head(head, edits, &signed, &mut forwarded) {
+        return answer
+            .give(&Reply::new(Kind::Misdirected, error.to_string()), writer)
+            .await;
+    }
+
+    // Intercepted hosts and routes are named by AWS or the operator; anything else is the client's own choice.
+    let reach = if plan.observed {
+        Reach::Any
+    } else {
+        Reach::Checked
+    };
+    let checked_out = tokio::select! {
+        biased;
+        checked_out = services.pool.check_out(&plan.origin, reach) => checked_out,
+        // Nothing has been sent yet: a client that hangs up now has cost nothing.
+        () = client.gone() => {
+            services.record(meter.settle(Outcome::ClientAborted)).await;
+            return Afterwards::Drop;
+        }
+    };
+    let mut upstream = match checked_out {
+        Ok(upstream) => upstream,
+        Err(error) => return answer.give(&dial_failure(&error), writer).await,
+    };
+    let relay = Relay {
+        services,
+        meter: &meter,
+        method: head.method(),
+        version: head.version(),
+        half_closed: AtomicBool::new(false),
+    };
+    let ended = both_ways(&relay, &mut upstream, client, writer, forwarded, &plan).await;
+    let half_closed = relay.half_closed.into_inner();
+    match ended {
+        Ended::Response(ResponseEnd::Complete {
+            upstream_reusable,
+            delimited,
+        }) => {
+            let request_complete = meter.is_request_complete();
+            if upstream_reusable && request_complete && !half_closed {
+                services.pool.check_in(plan.origin, reach, upstream);
+            }
+            match (delimited && client_persists(head), request_complete) {
+                (true, true) => Afterwards::Keep,
+                (false, true) => Afterwards::Close,
+                (_, false) => Afterwards::Linger,
+            }
+        }
+        broken => {
+            // The upstream must see the end now, not when the ledger has answered.
+            drop(upstream);
+            conclude(broken, half_closed, &answer, writer).await
+        }
+    }
+}
+
+/// What an ending that is not a whole response means for the record and for the client.
+async fn conclude(
+    ended: Ended,
+    half_closed: bool,
+    answer: &Answer<'_>,
+    writer: &mut WriteHalf<BoxDuplex>,
+) -> Afterwards {
+    let Answer {
+        services, meter, ..
+    } = answer;
+    let (outcome, afterwards) = match ended {
+        // An upstream that closes after we ended our side answers the client's hang-up, not the request.
+        Ended::Response(ResponseEnd::None(NoResponse::Closed(_))) if half_closed => {
+            (Outcome::ClientAborted, Afterwards::Drop)
+        }
+        Ended::Response(ResponseEnd::None(why)) => {
+            return answer.give(&no_response(&why), writer).await;
+        }
+        Ended::Malformed(reply) if !meter.is_response_started() => {
+            return answer.give(&reply, writer).await;
+        }
+        Ended::Stopped if !meter.is_response_started() => {
+            let why = "tollgate is stopping and did not wait for the upstream's answer any longer";
+            return answer.give(&Reply::new(Kind::Stopping, why), writer).await;
+        }
+        Ended::Stopped => (Outcome::UpstreamAborted, Afterwards::Drop),
+        Ended::Response(ResponseEnd::Cut { delimited }) => {
+            let outcome = if half_closed {
+                Outcome::ClientAborted
+            } else {
+                Outcome::UpstreamAborted
+            };
+            (
+                outcome,
+                if delimited {
+                    Afterwards::Drop
+                } else {
+                    Afterwards::Reset
+                },
+            )
+        }
+        Ended::Response(ResponseEnd::ClientGone | ResponseEnd::Complete { .. })
+        | Ended::ClientGone
+        | Ended::Malformed(_) => (Outcome::ClientAborted, Afterwards::Drop),
+    };
+    services.record(meter.settle(outcome)).await;
+    afterwards
+}
+
+async fn both_ways(
+    relay: &Relay<'_>,
+    upstream: &mut UpstreamConnection,
+    client: &mut ClientReader,
+    writer: &mut WriteHalf<BoxDuplex>,
+    head: Vec<u8>,
+    plan: &Plan,
+) -> Ended {
+    let mut request = pin!(relay.send_request(client, &mut upstream.writer, head, plan.framing));
+    let mut response =
+        pin!(relay.pass_response(&mut upstream.reader, &mut upstream.buffer, writer));
+    let mut sending = true;
+    let mut stopped = pin!(relay.services.cut());
+    let mut last_words = pin!(tokio::time::sleep(LAST_WORDS));
+    let mut dying = false;
+    loop {
+        tokio::select! {
+            biased;
+            end = &mut response => return Ended::Response(end),
+            end = &mut request, if sending => {
+                sending = false;
+                match end {
+                    RequestEnd::ClientGone => return Ended::ClientGone,
+                    RequestEnd::Malformed(error) => {
+                        return Ended::Malformed(Reply::new(Kind::Malformed, error.to_string()));
+                    }
+                    // What the upstream has to say may still come, and decides.
+                    RequestEnd::HalfClosed => {}
+                    RequestEnd::UpstreamGone => {
+                        dying = true;
+                        last_words.as_mut().reset(Instant::now() + LAST_WORDS);
+                    }
+                }
+            }
+            () = &mut last_words, if dying && !relay.meter.is_response_started() => {
+                let why = io::Error::new(io::ErrorKind::TimedOut, "it takes no more of the request");
+                return Ended::Response(ResponseEnd::None(NoResponse::Closed(why)));
+            }
+            () = &mut stopped => return Ended::Stopped,
+        }
+    }
+}
+
+/// How long an upstream that takes no more of a request may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Our own answer to an exchange: recorded, then sent.
+struct Answer<'a> {
+    services: &'a Services,
+    arrival: Arrival,
+    meter: &'a Meter,
+    head: &'a RequestHead,
+    host: &'a str,
+    observed: bool,
+}
+
+impl Answer<'_> {
+    async fn give(&self, reply: &Reply, writer: &mut WriteHalf<BoxDuplex>) -> Afterwards {
+        // Without the body's end in hand, what follows could be taken for a request.
+        let close = !self.meter.is_request_complete() || !client_persists(self.head);
+        let method = self.head.method();
+        let bytes = if self.observed {
+            reply.typed(method, &self.arrival.id.to_string(), close)
+        } else {
+            reply.plain(method, close)
+        };
+        tracing::warn!(client = %self.arrival.client, host = self.host, code = reply.code(), "{}", reply.message);
+        self.services
+            .record(self.meter.settle_with(reply, &bytes))
+            .await;
+        let sent = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        match tokio::time::timeout(self.services.settings.timeouts.body, sent).await {
+            Ok(Ok(())) if close => Afterwards::Linger,
+            Ok(Ok(())) => Afterwards::Keep,
+            _ => Afterwards::Drop,
+        }
+    }
+}
+
+/// RFC 9112 §9.3; an HTTP/1.0 client is served one request a connection.
+fn client_persists(head: &RequestHead) -> bool {
+    head.version() == Version::Http11
+        && !head.fields().lists("connection", "close")
+        && !head.fields().lists("proxy-connection", "close")
+}
+
+fn dial_failure(error: &DialError) -> Reply {
+    let kind = match error {
+        DialError::Forbidden { .. } => Kind::Denied,
+        DialError::Tls { .. } => Kind::UpstreamTls,
+        DialError::Resolve { .. } | DialError::NoAddress { .. } | DialError::Connect { .. } => {
+            Kind::UpstreamUnreachable
+        }
+    };
+    Reply::new(kind, error.to_string())
+}
+
+fn no_response(why: &NoResponse) -> Reply {
+    let kind = match why {
+        NoResponse::Closed(_) => Kind::UpstreamUnreachable,
+        NoResponse::Silent(_) => Kind::UpstreamSilent,
+        NoResponse::Head(_) | NoResponse::Framing(_) | NoResponse::Refused(_) => {
+            Kind::UpstreamProtocol
+        }
+    };
+    Reply::new(kind, why.to_string())
+}

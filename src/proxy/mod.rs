@@ -1,0 +1,87 @@
+//! The walk of a request: sniff, read head, route, check out, relay, settle, record.
+//!
+//! - `connection`: one client connection and the layers that open inside it.
+//! - `route`: pure; where a request goes.
+//! - `exchange`: one request and its response.
+//! - `relay`: the two directions of it.
+//! - `meter`: what is learned on the way, and the record.
+//! - `tunnel`: what is never opened.
+//! - `reply`, `explain`: what we answer ourselves.
+//! - `closing`: how a client's connection ends.
+
+mod closing;
+pub mod connection;
+pub mod exchange;
+mod explain;
+pub mod meter;
+pub mod relay;
+pub mod reply;
+pub mod route;
+pub mod tunnel;
+
+#[cfg(test)]
+mod route_tests;
+
+use tokio::sync::watch;
+
+use crate::config::Settings;
+use crate::ledger::writer::Ledger;
+use crate::ledger::{Payload, UsageRecord};
+use crate::net::pool::UpstreamPool;
+use crate::net::tls_server::ServerConfigs;
+use crate::telemetry;
+
+/// What every connection uses; built once by `app`.
+pub struct Services {
+    /// The checked configuration.
+    pub settings: Settings,
+    /// TLS towards clients: on the port itself and inside tunnels.
+    pub tls: ServerConfigs,
+    /// Warm upstream connections.
+    pub pool: UpstreamPool,
+    /// Where records are kept.
+    pub ledger: Ledger,
+    /// How far the gate's stop has come.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// How far the gate's stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Not begun.
+    Serving,
+    /// No new requests; running ones may finish.
+    Draining,
+    /// Nothing may go on.
+    Cut,
+}
+
+impl Services {
+    /// Keeps a settled exchange: ledger first, then its line. Returns when it is committed.
+    pub async fn record(&self, settled: Option<(UsageRecord, Option<Payload>)>) {
+        let Some((record, payload)) = settled else {
+            return;
+        };
+        // Written when it is dropped: after the commit, and also if the wait for it is given up.
+        let _line = telemetry::exchange_line(&record, self.settings.log_format);
+        self.ledger.commit(record, payload).await;
+    }
+
+    /// Resolves when the gate takes no new requests.
+    pub async fn draining(&self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Resolves when nothing may go on.
+    pub async fn cut(&self) {
+        self.reached(Phase::Cut).await;
+    }
+
+    async fn reached(&self, wanted: Phase) {
+        let mut phase = self.phase.clone();
+        if phase.wait_for(|phase| *phase >= wanted).await.is_err() {
+            // Nobody is left who could ask for it.
+            std::future::pending::<()>().await;
+        }
+    }
+}

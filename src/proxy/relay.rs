@@ -1,0 +1,396 @@
+//! The two directions of one exchange: read, ask the framing what belongs to the message, write those very bytes, and
+//! only then show the content to the meter.
+//!
+//! The one exception is the last piece of a response: its record is committed to the ledger before it is written, so
+//! that whoever holds a whole answer can be sure that it was counted. What an ending means for the connections is
+//! decided in `exchange`.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::timeout;
+
+use super::Services;
+use super::meter::Meter;
+use crate::ledger::Outcome;
+use crate::net::stream::BoxDuplex;
+use crate::wire::http1::forward;
+use crate::wire::http1::{
+    BodyDecoder, FramingError, HeadError, HeadLimits, MessageFraming, ResponseHead, Version,
+};
+
+/// What both directions share.
+pub struct Relay<'a> {
+    /// Ledger and log.
+    pub services: &'a Services,
+    /// The account of this exchange.
+    pub meter: &'a Meter,
+    /// The request's method: it frames the response.
+    pub method: &'a str,
+    /// The request's version: HTTP/1.0 clients know no interim responses.
+    pub version: Version,
+    /// The client ended its sending side, and ours towards the upstream ends with it: that connection carries no
+    /// further request.
+    pub half_closed: AtomicBool,
+}
+
+/// The client's side of a connection, for reading.
+pub struct ClientReader {
+    /// From the client.
+    pub reader: ReadHalf<BoxDuplex>,
+    /// Read and not yet taken.
+    pub buffer: BytesMut,
+    /// TLS tells a lost peer from one that only stopped sending; TCP alone does not.
+    pub secured: bool,
+}
+
+impl ClientReader {
+    /// Resolves at the client's end; what it sends until then is kept for later, as far as there is room.
+    async fn end(&mut self) -> io::Result<()> {
+        loop {
+            if self.buffer.len() >= PIPELINE {
+                std::future::pending::<()>().await;
+            }
+            if read_piece(&mut self.reader, &mut self.buffer).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Resolves when the client is certainly gone; without TLS it may only have closed its sending side.
+    pub async fn gone(&mut self) {
+        if self.end().await.is_ok() && !self.secured {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How the request direction ended.
+#[derive(Debug)]
+pub enum RequestEnd {
+    /// The client is gone, or has cut its own request short.
+    ClientGone,
+    /// The client sent its whole request and will send no more, but may still be reading; the upstream was told.
+    HalfClosed,
+    /// The body does not follow its framing.
+    Malformed(FramingError),
+    /// The upstream takes no more bytes; what it has to say may still come.
+    UpstreamGone,
+}
+
+/// How the response direction ended.
+#[derive(Debug)]
+pub enum ResponseEnd {
+    /// A whole response was passed on.
+    Complete {
+        /// The upstream connection may carry another exchange.
+        upstream_reusable: bool,
+        /// The client can tell where the response ended without the connection's end.
+        delimited: bool,
+    },
+    /// No final response head could be had.
+    None(NoResponse),
+    /// The response broke off after its head was passed on.
+    Cut {
+        /// Its framing shows that it is incomplete.
+        delimited: bool,
+    },
+    /// The client takes no more bytes.
+    ClientGone,
+}
+
+/// Why no final response head could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum NoResponse {
+    /// The upstream closed or reset the connection.
+    #[error("the upstream closed the connection before it answered: {0}")]
+    Closed(io::Error),
+    /// Longer than `upstream_silence`.
+    #[error("the upstream was silent for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Not a response head.
+    #[error("the upstream's answer is not HTTP: {0}")]
+    Head(HeadError),
+    /// Ambiguous length.
+    #[error("the upstream's answer has no certain length: {0}")]
+    Framing(FramingError),
+    /// A head that may not be passed on.
+    #[error("the upstream's answer cannot be passed on: {0}")]
+    Refused(String),
+}
+
+/// Bytes read at once: a TLS record's worth.
+const PIECE: usize = 16 * 1024;
+/// Bytes of following requests taken in while an exchange runs.
+const PIPELINE: usize = 64 * 1024;
+/// More interim responses than any server has reason to send.
+const MAX_INTERIM: usize = 64;
+
+impl Relay<'_> {
+    /// Sends `head` and the body behind it, then watches for the client's end.
+    pub async fn send_request(
+        &self,
+        client: &mut ClientReader,
+        upstream: &mut WriteHalf<BoxDuplex>,
+        head: Vec<u8>,
+        framing: MessageFraming,
+    ) -> RequestEnd {
+        let limit = self.services.settings.timeouts.body;
+        let mut decoder = framing.decoder();
+        let mut ranges = Vec::new();
+        let mut pending = head;
+        loop {
+            let taken = match take(&mut decoder, &client.buffer, &mut ranges) {
+                Ok(taken) => taken,
+                Err(error) => return RequestEnd::Malformed(error),
+            };
+            let piece = client.buffer.split_to(taken);
+            if write_joined(upstream, &mut pending, &piece, limit)
+                .await
+                .is_err()
+            {
+                return RequestEnd::UpstreamGone;
+            }
+            if taken > 0 {
+                self.meter.request_piece(&piece, &ranges);
+            }
+            drop(piece);
+            if decoder.ended() {
+                break;
+            }
+            match timeout(limit, read_piece(&mut client.reader, &mut client.buffer)).await {
+                Ok(Ok(1..)) => {}
+                _ => return RequestEnd::ClientGone,
+            }
+        }
+        self.meter.request_complete();
+        self.watch(client, upstream).await
+    }
+
+    /// Waits for the client's end while the response is on its way.
+    async fn watch(
+        &self,
+        client: &mut ClientReader,
+        upstream: &mut WriteHalf<BoxDuplex>,
+    ) -> RequestEnd {
+        match client.end().await {
+            // It may only have closed its sending side. The upstream sees what we saw, as it would without us.
+            Ok(()) if !client.secured => {
+                self.half_closed.store(true, Ordering::Relaxed);
+                match upstream.shutdown().await {
+                    Ok(()) => RequestEnd::HalfClosed,
+                    Err(_) => RequestEnd::UpstreamGone,
+                }
+            }
+            _ => RequestEnd::ClientGone,
+        }
+    }
+
+    /// Passes interim responses and the final one on.
+    pub async fn pass_response(
+        &self,
+        upstream: &mut ReadHalf<BoxDuplex>,
+        buffer: &mut BytesMut,
+        client: &mut WriteHalf<BoxDuplex>,
+    ) -> ResponseEnd {
+        let head = match self.final_head(upstream, buffer, client).await {
+            Ok(head) => head,
+            Err(end) => return end,
+        };
+        let framing = match MessageFraming::of_response(&head, self.method) {
+            Ok(framing) => framing,
+            Err(error) => return ResponseEnd::None(NoResponse::Framing(error)),
+        };
+        let mut pending = Vec::new();
+        if let Err(error) = forward::response_head(&head, &mut pending) {
+            return ResponseEnd::None(NoResponse::Refused(error.to_string()));
+        }
+        self.meter.response_head(&head);
+        let persistent =
+            head.version() == Version::Http11 && !head.fields().lists("connection", "close");
+        match self
+            .pass_body(framing, pending, upstream, buffer, client)
+            .await
+        {
+            Ok(()) => ResponseEnd::Complete {
+                upstream_reusable: persistent
+                    && framing != MessageFraming::UntilClose
+                    && buffer.is_empty(),
+                delimited: framing != MessageFraming::UntilClose,
+            },
+            Err(end) => end,
+        }
+    }
+
+    async fn final_head(
+        &self,
+        upstream: &mut ReadHalf<BoxDuplex>,
+        buffer: &mut BytesMut,
+        client: &mut WriteHalf<BoxDuplex>,
+    ) -> Result<ResponseHead, ResponseEnd> {
+        for _ in 0..MAX_INTERIM {
+            let head = self
+                .read_head(upstream, buffer)
+                .await
+                .map_err(ResponseEnd::None)?;
+            match head.status() {
+                200.. => return Ok(head),
+                101 => {
+                    let why = "it switches protocols, which nobody asked for".to_owned();
+                    return Err(ResponseEnd::None(NoResponse::Refused(why)));
+                }
+                _ if self.version == Version::Http10 => {}
+                _ => {
+                    let mut interim = Vec::new();
+                    forward::response_head(&head, &mut interim).map_err(|error| {
+                        ResponseEnd::None(NoResponse::Refused(error.to_string()))
+                    })?;
+                    self.write_client(client, &interim).await?;
+                }
+            }
+        }
+        Err(ResponseEnd::None(NoResponse::Refused(
+            "too many interim responses".to_owned(),
+        )))
+    }
+
+    async fn read_head(
+        &self,
+        upstream: &mut ReadHalf<BoxDuplex>,
+        buffer: &mut BytesMut,
+    ) -> Result<ResponseHead, NoResponse> {
+        let limits = HeadLimits::default();
+        loop {
+            if let Some(head) = ResponseHead::take(buffer, &limits).map_err(NoResponse::Head)? {
+                return Ok(head);
+            }
+            let silence = self.services.settings.timeouts.upstream_silence;
+            match timeout(silence, read_piece(upstream, buffer)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) => return Err(NoResponse::Closed(io::ErrorKind::UnexpectedEof.into())),
+                Ok(Err(error)) => return Err(NoResponse::Closed(error)),
+                Err(_) => return Err(NoResponse::Silent(silence)),
+            }
+        }
+    }
+
+    async fn pass_body(
+        &self,
+        framing: MessageFraming,
+        mut pending: Vec<u8>,
+        upstream: &mut ReadHalf<BoxDuplex>,
+        buffer: &mut BytesMut,
+        client: &mut WriteHalf<BoxDuplex>,
+    ) -> Result<(), ResponseEnd> {
+        let limit = self.services.settings.timeouts.body;
+        let silence = self.services.settings.timeouts.upstream_silence;
+        let mut decoder = framing.decoder();
+        let mut ranges = Vec::new();
+        loop {
+            let taken = match take(&mut decoder, buffer, &mut ranges) {
+                Ok(taken) => taken,
+                // As long as the head waits, the client has been sent nothing and can still be given an answer.
+                Err(error) if !pending.is_empty() => {
+                    return Err(ResponseEnd::None(NoResponse::Framing(error)));
+                }
+                Err(error) => return Err(cut(&decoder, &error)),
+            };
+            let piece = buffer.split_to(taken);
+            if decoder.ended() {
+                self.meter.response_piece(&piece, &ranges);
+                self.services
+                    .record(self.meter.settle(Outcome::Complete))
+                    .await;
+                return write_joined(client, &mut pending, &piece, limit)
+                    .await
+                    .map_err(|_| ResponseEnd::ClientGone);
+            }
+            if write_joined(client, &mut pending, &piece, limit)
+                .await
+                .is_err()
+            {
+                return Err(ResponseEnd::ClientGone);
+            }
+            self.meter.response_piece(&piece, &ranges);
+            drop(piece);
+            match timeout(silence, read_piece(upstream, buffer)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) if matches!(decoder, BodyDecoder::UntilClose) => {
+                    self.services
+                        .record(self.meter.settle(Outcome::Complete))
+                        .await;
+                    return Ok(());
+                }
+                Ok(Ok(0)) => return Err(cut(&decoder, &"the connection ended inside the message")),
+                Ok(Err(error)) => return Err(cut(&decoder, &error)),
+                Err(_) => return Err(cut(&decoder, &"the upstream went silent")),
+            }
+        }
+    }
+
+    async fn write_client(
+        &self,
+        client: &mut WriteHalf<BoxDuplex>,
+        bytes: &[u8],
+    ) -> Result<(), ResponseEnd> {
+        let limit = self.services.settings.timeouts.body;
+        write_joined(client, &mut Vec::new(), bytes, limit)
+            .await
+            .map_err(|_| ResponseEnd::ClientGone)
+    }
+}
+
+fn cut(decoder: &BodyDecoder, why: &dyn std::fmt::Display) -> ResponseEnd {
+    tracing::debug!(%why, "the response broke off");
+    ResponseEnd::Cut {
+        delimited: !matches!(decoder, BodyDecoder::UntilClose),
+    }
+}
+
+fn take(
+    decoder: &mut BodyDecoder,
+    buffer: &BytesMut,
+    ranges: &mut Vec<Range<usize>>,
+) -> Result<usize, FramingError> {
+    ranges.clear();
+    if buffer.is_empty() {
+        Ok(0)
+    } else {
+        decoder.push(buffer.chunk(), ranges)
+    }
+}
+
+/// Reads once, at most [`PIECE`] bytes; 0 at the end.
+async fn read_piece(reader: &mut ReadHalf<BoxDuplex>, buffer: &mut BytesMut) -> io::Result<usize> {
+    buffer.reserve(PIECE);
+    reader.read_buf(buffer).await
+}
+
+/// Writes a head that waits, if one does, and `piece` behind it, as one; then flushes.
+async fn write_joined(
+    writer: &mut WriteHalf<BoxDuplex>,
+    pending: &mut Vec<u8>,
+    piece: &[u8],
+    limit: Duration,
+) -> io::Result<()> {
+    let write = async {
+        if pending.is_empty() {
+            if piece.is_empty() {
+                return Ok(());
+            }
+            writer.write_all(piece).await?;
+        } else {
+            pending.extend_from_slice(piece);
+            writer.write_all(pending).await?;
+            *pending = Vec::new();
+        }
+        writer.flush().await
+    };
+    timeout(limit, write)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

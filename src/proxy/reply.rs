@@ -1,0 +1,243 @@
+//! What tollgate answers itself, in one table: status, AWS error name, code, and whether the client may go on.
+//!
+//! Inside an exchange for AWS the answer is one that every SDK turns into its own typed error; on the proxy hop it is
+//! plain text. A refusal that a retry cannot help never looks retryable.
+
+use std::io::Write;
+
+use http::StatusCode;
+
+use crate::ledger::Outcome;
+
+/// An answer of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Which row of the table.
+    pub kind: Kind,
+    /// For the person who reads the client's error.
+    pub message: String,
+}
+
+/// The rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The bytes are not HTTP as we pass it on.
+    Malformed,
+    /// A head beyond its limits.
+    HeadTooLarge,
+    /// The request cannot be relayed as it is: its Host, target or signature do not fit where it would go.
+    Misdirected,
+    /// The signature covers another host than the one the request would be sent to.
+    WrongSignedHost,
+    /// No route, no upstream, nothing here.
+    NotFound,
+    /// The host or its address is refused.
+    Denied,
+    /// No connection to the upstream, or none that lasted until an answer.
+    UpstreamUnreachable,
+    /// The upstream's TLS does not verify.
+    UpstreamTls,
+    /// The upstream answered with something that is not HTTP.
+    UpstreamProtocol,
+    /// The upstream went silent.
+    UpstreamSilent,
+    /// No certificate can be shown for a host that is to be opened.
+    NoCertificate,
+    /// The gate is stopping.
+    Stopping,
+}
+
+/// How one row is answered.
+struct Row {
+    status: StatusCode,
+    error_type: &'static str,
+    code: &'static str,
+    outcome: Outcome,
+}
+
+impl Kind {
+    fn row(self) -> Row {
+        let row = |status, error_type, code, outcome| Row {
+            status,
+            error_type,
+            code,
+            outcome,
+        };
+        match self {
+            Self::Malformed => row(
+                StatusCode::BAD_REQUEST,
+                "ValidationException",
+                "malformed-request",
+                Outcome::Refused,
+            ),
+            Self::HeadTooLarge => row(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "ValidationException",
+                "head-too-large",
+                Outcome::Refused,
+            ),
+            Self::Misdirected => row(
+                StatusCode::BAD_REQUEST,
+                "ValidationException",
+                "misdirected",
+                Outcome::Refused,
+            ),
+            Self::WrongSignedHost => row(
+                StatusCode::BAD_REQUEST,
+                "ValidationException",
+                "wrong-signed-host",
+                Outcome::Refused,
+            ),
+            Self::NotFound => row(
+                StatusCode::NOT_FOUND,
+                "ResourceNotFoundException",
+                "no-route",
+                Outcome::Refused,
+            ),
+            Self::Denied => row(
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "host-denied",
+                Outcome::Refused,
+            ),
+            Self::UpstreamUnreachable => unavailable("upstream-unreachable"),
+            Self::UpstreamTls => unavailable("upstream-tls"),
+            Self::UpstreamProtocol => unavailable("upstream-protocol"),
+            Self::NoCertificate => unavailable("no-certificate"),
+            Self::Stopping => unavailable("stopping"),
+            Self::UpstreamSilent => row(
+                StatusCode::REQUEST_TIMEOUT,
+                "ModelTimeoutException",
+                "upstream-silent",
+                Outcome::Failed,
+            ),
+        }
+    }
+}
+
+fn unavailable(code: &'static str) -> Row {
+    Row {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        error_type: "ServiceUnavailableException",
+        code,
+        outcome: Outcome::Failed,
+    }
+}
+
+impl Reply {
+    /// A reply of `kind`.
+    #[must_use]
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.kind.row().status.as_u16()
+    }
+
+    /// The AWS error name.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        self.kind.row().error_type
+    }
+
+    /// Our own code, as in `x-tollgate-error`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.kind.row().code
+    }
+
+    /// How the exchange ended, seen from the record.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.kind.row().outcome
+    }
+
+    /// The answer to a request with `method` inside an exchange for AWS: typed JSON.
+    #[must_use]
+    pub fn typed(&self, method: &str, request_id: &str, close: bool) -> Vec<u8> {
+        let body = serde_json::json!({ "message": self.message }).to_string();
+        let error_type = self.error_type();
+        let aws = format!("x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {error_type}\r\n");
+        self.render(method, &aws, "application/json", &body, close)
+    }
+
+    /// The answer to a request with `method` on the proxy hop: plain text.
+    #[must_use]
+    pub fn plain(&self, method: &str, close: bool) -> Vec<u8> {
+        let body = format!("{}\n", self.message);
+        self.render(method, "", "text/plain; charset=utf-8", &body, close)
+    }
+
+    fn render(
+        &self,
+        method: &str,
+        fields: &str,
+        content_type: &str,
+        body: &str,
+        close: bool,
+    ) -> Vec<u8> {
+        let row = self.kind.row();
+        let reason = row.status.canonical_reason().unwrap_or_default();
+        let connection = if close { "connection: close\r\n" } else { "" };
+        // RFC 9110 §9.3.2: an answer to HEAD has the length of a body and no body.
+        let sent = if method == "HEAD" { "" } else { body };
+        let mut out = Vec::with_capacity(256 + body.len());
+        let written = write!(
+            out,
+            "HTTP/1.1 {} {reason}\r\n{fields}content-type: {content_type}\r\nx-tollgate-error: {}\r\n\
+             content-length: {}\r\n{connection}\r\n{sent}",
+            row.status.as_u16(),
+            row.code,
+            body.len(),
+        );
+        debug_assert!(written.is_ok(), "writing to a Vec does not fail");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_replies_carry_what_every_sdk_reads() {
+        let reply = Reply::new(Kind::Malformed, "a \"quoted\"\r\nmessage");
+        let text = String::from_utf8(reply.typed("POST", "id-1", true)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+        for line in [
+            "x-amzn-RequestId: id-1",
+            "x-amzn-ErrorType: ValidationException",
+            "content-type: application/json",
+            "x-tollgate-error: malformed-request",
+            "connection: close",
+        ] {
+            assert!(head.lines().any(|found| found == line), "{line} in {head}");
+        }
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(body).unwrap()["message"],
+            "a \"quoted\"\r\nmessage"
+        );
+    }
+
+    #[test]
+    fn nothing_that_a_retry_cannot_help_looks_retryable() {
+        for kind in [
+            Kind::Malformed,
+            Kind::HeadTooLarge,
+            Kind::Misdirected,
+            Kind::WrongSignedHost,
+            Kind::Denied,
+        ] {
+            let status = Reply::new(kind, "").status();
+            assert!((400..500).contains(&status) && status != 429, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Blind tunnels: bytes both ways, never opened, counted only as bytes. RFC 9110 §9.3.6.
+//!
+//! The upstream is dialled before the 200, so that a failure is an answer. Either side may stop sending while the other
+//! goes on.
+
+use std::io;
+
+use bytes::Bytes;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+
+use super::Services;
+use super::meter::Arrival;
+use super::reply::{Kind, Reply};
+use crate::ledger::{Entry, Outcome, UsageRecord};
+use crate::net::dial::{DialError, Reach};
+use crate::net::stream::{BoxDuplex, Prefixed};
+
+/// The answer to a CONNECT that stands.
+pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// Connects `client` with `host:port` until both sides have said everything.
+pub async fn run(
+    services: &Services,
+    arrival: Arrival,
+    mut client: BoxDuplex,
+    early: Bytes,
+    host: &str,
+    port: u16,
+) {
+    let mut record = arrival.record(Entry::Tunnel);
+    record.host = Some(host.to_owned());
+    let mut upstream = match services
+        .pool
+        .dialer()
+        .connect(host, port, Reach::Checked)
+        .await
+    {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            let reply = refusal(&error);
+            record.error_type = Some(reply.error_type().to_owned());
+            record.status = Some(reply.status());
+            tracing::warn!(client = %arrival.client, host, code = reply.code(), "{}", reply.message);
+            finish(services, arrival, record, reply.outcome()).await;
+            super::closing::answer_and_linger(client, &reply.plain("CONNECT", true)).await;
+            return;
+        }
+    };
+    record.status = Some(200);
+    if client.write_all(ESTABLISHED).await.is_err() || client.flush().await.is_err() {
+        finish(services, arrival, record, Outcome::ClientAborted).await;
+        return;
+    }
+    let mut client = Counted::new(Prefixed::new(early, client));
+    let ended = tokio::select! {
+        ended = copy_bidirectional(&mut client, &mut upstream) => ended.map(|_| ()),
+        () = services.cut() => Err(io::ErrorKind::Interrupted.into()),
+    };
+    (record.request_bytes, record.response_bytes) = (client.read, client.written);
+    let outcome = match ended {
+        Ok(()) => Outcome::Complete,
+        Err(_) if client.failed => Outcome::ClientAborted,
+        Err(_) => Outcome::UpstreamAborted,
+    };
+    finish(services, arrival, record, outcome).await;
+}
+
+async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, outcome: Outcome) {
+    record.outcome = outcome;
+    record.duration_ms = arrival.elapsed_ms();
+    services.record(Some((record, None))).await;
+}
+
+fn refusal(error: &DialError) -> Reply {
+    let kind = if matches!(error, DialError::Forbidden { .. }) {
+        Kind::Denied
+    } else {
+        Kind::UpstreamUnreachable
+    };
+    Reply::new(kind, error.to_string())
+}
+
+use counted::Counted;
+
+/// A stream that counts, so that the numbers are known however the copy ends, and that knows which side failed.
+mod counted {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    pub(super) struct Counted<S> {
+        inner: S,
+        pub(super) read: u64,
+        pub(super) written: u64,
+        pub(super) failed: bool,
+    }
+
+    impl<S> Counted<S> {
+        pub(super) fn new(inner: S) -> Self {
+            Self {
+                inner,
+                read: 0,
+                written: 0,
+                failed: false,
+            }
+        }
+
+        fn note<T>(&mut self, result: io::Result<T>) -> Poll<io::Result<T>> {
+            self.failed |= result.is_err();
+            Poll::Ready(result)
+        }
+    }
+
+    impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let before = buf.filled().len();
+            let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+            self.read += (buf.filled().len() - before) as u64;
+            self.note(result)
+        }
+    }
+
+    impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let result = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
+            self.written += *result.as_ref().unwrap_or(&0) as u64;
+            self.note(result)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let result = ready!(Pin::new(&mut self.inner).poll_flush(cx));
+            self.note(result)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let result = ready!(Pin::new(&mut self.inner).poll_shutdown(cx));
+            self.note(result)
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Log lines: diagnostics on standard error, and one line per exchange on standard output.
+//!
+//! The exchange line is a `tracing` event of its own target whose one field is the finished line, so that the text and
+//! the JSON form are made in one place from one record. Both outputs are written by threads of their own (`outlet`): a
+//! reader that stalls costs lines, counted, and never an exchange.
+
+mod outlet;
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt as diagnostics};
+
+use crate::aws::mask::printable;
+use crate::config::{ConfigError, LogFormat};
+use crate::ledger::UsageRecord;
+use outlet::Outlet;
+
+/// The target of exchange lines.
+pub const EXCHANGE: &str = "tollgate::exchange";
+
+/// The variable that filters diagnostics.
+const FILTER: &str = "TOLLGATE_LOG";
+
+/// Sets up the process's log. `TOLLGATE_LOG` filters diagnostics, in `tracing`'s directive syntax.
+///
+/// # Errors
+/// When that variable holds something else.
+pub fn install() -> Result<Flush, ConfigError> {
+    let filter = match std::env::var(FILTER) {
+        Ok(text) if !text.is_empty() => {
+            EnvFilter::try_new(&text).map_err(|error| ConfigError::Invalid {
+                option: FILTER,
+                why: format!("`{text}` is no filter: {error}"),
+            })?
+        }
+        _ => EnvFilter::new("info"),
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let flush = Flush {
+        diagnostics: Outlet::start("diagnostics", std::io::stderr()),
+        exchanges: Outlet::start("exchange-lines", std::io::stdout()),
+    };
+    let outlet = flush.diagnostics.clone();
+    let to_stderr = diagnostics::layer()
+        .with_writer(move || outlet.writer())
+        .with_ansi(colour)
+        .with_target(false)
+        .with_filter(filter)
+        .with_filter(filter_fn(|metadata| metadata.target() != EXCHANGE));
+    let to_stdout = ExchangeLines(flush.exchanges.clone())
+        .with_filter(filter_fn(|metadata| metadata.target() == EXCHANGE));
+    if tracing_subscriber::registry()
+        .with(to_stderr)
+        .with(to_stdout)
+        .try_init()
+        .is_err()
+    {
+        tracing::debug!("the log had been set up before");
+    }
+    Ok(flush)
+}
+
+/// Writes what still waits when it is dropped, if the readers of the outputs let it.
+pub struct Flush {
+    diagnostics: Outlet,
+    exchanges: Outlet,
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.exchanges.flush();
+        let lost = self.exchanges.lost();
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "standard output was not read fast enough: lines were dropped, records were not"
+            );
+        }
+        self.diagnostics.flush();
+    }
+}
+
+/// The line of an exchange that has ended; written when this is dropped.
+pub struct ExchangeLine(Option<String>);
+
+/// Makes the line of `record`.
+#[must_use]
+pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
+    if !tracing::enabled!(target: EXCHANGE, tracing::Level::INFO) {
+        return ExchangeLine(None);
+    }
+    ExchangeLine(match format {
+        LogFormat::Text => Some(Text(record).to_string()),
+        LogFormat::Json => match serde_json::to_string(record) {
+            Ok(line) => Some(line),
+            Err(error) => {
+                tracing::error!(%error, "a record could not be written as JSON");
+                None
+            }
+        },
+    })
+}
+
+impl Drop for ExchangeLine {
+    fn drop(&mut self) {
+        if let Some(line) = &self.0 {
+            tracing::info!(target: EXCHANGE, line = %line);
+        }
+    }
+}
+
+/// A record on one line for people.
+struct Text<'a>(&'a UsageRecord);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = self.0;
+        let name = |value: &Option<String>| {
+            value
+                .as_deref()
+                .map_or_else(|| "-".to_owned(), |text| printable(text.as_bytes()))
+        };
+        let count =
+            |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let usage = &record.usage;
+        let identity = &record.identity;
+        let who = identity
+            .access_key_id
+            .as_ref()
+            .or(identity.api_key.as_ref())
+            .or(identity.proxy_user.as_ref());
+        write!(
+            f,
+            "{} {} {} {} {} {} {} in={} out={} cache_read={} cache_write={} bytes={}/{} ms={:.1} who={} id={}",
+            record.time,
+            serde_name(record.entry),
+            record
+                .status
+                .map_or_else(|| "-".to_owned(), |status| status.to_string()),
+            serde_name(record.outcome),
+            name(&record.operation),
+            name(&record.model),
+            name(&record.host),
+            count(usage.input_tokens),
+            count(usage.output_tokens),
+            count(usage.cache_read_tokens),
+            count(usage.cache_write_tokens),
+            record.request_bytes,
+            record.response_bytes,
+            record.duration_ms,
+            name(&who.cloned()),
+            record.id,
+        )?;
+        if let Some(error) = &record.error_type {
+            write!(f, " error={}", printable(error.as_bytes()))?;
+        }
+        Ok(())
+    }
+}
+
+fn serde_name(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Takes exchange lines to standard output.
+struct ExchangeLines(Outlet);
+
+impl<S: Subscriber> Layer<S> for ExchangeLines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        line.0.push('\n');
+        self.0.send(line.0.into_bytes());
+    }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "line" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
