@@ -17,6 +17,7 @@
 //! - [`proxy`]: the walk itself.
 //! - [`config`]: flags, environment and file become settings.
 //! - [`app`]: builds the services, announces the addresses, runs until told to stop.
+//! - [`simulator`]: a Bedrock Runtime of our own that verifies every signature, for the demo and the tests.
 
 pub mod app;
 pub mod aws;
@@ -24,6 +25,7 @@ pub mod config;
 pub mod ledger;
 pub mod net;
 pub mod proxy;
+pub mod simulator;
 pub mod telemetry;
 pub mod usage;
 pub mod wire;
