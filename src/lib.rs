@@ -18,9 +18,11 @@
 //! - [`config`]: flags, environment and file become settings.
 //! - [`app`]: builds the services, announces the addresses, runs until told to stop.
 //! - [`simulator`]: a Bedrock Runtime of our own that verifies every signature, for the demo and the tests.
+//! - [`cli`]: the commands.
 
 pub mod app;
 pub mod aws;
+pub mod cli;
 pub mod config;
 pub mod ledger;
 pub mod net;

@@ -1,0 +1,136 @@
+//! The commands: one small file each, with its arguments and what it does.
+//!
+//! This one holds the list and turns an error into one chain on standard error and an exit status: 0 well, 1 failed,
+//! 2 wrong usage or configuration.
+
+pub mod demo;
+pub mod log;
+pub mod serve;
+pub mod show;
+pub mod terminal;
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::StartError;
+use crate::config::{ConfigError, HomeOption, LogFormat, Options};
+
+/// HTTPS forward proxy for AWS Bedrock Runtime: every token counted, no signed byte changed.
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the gate; prints the addresses and the lines to paste
+    Serve(ServeArgs),
+    /// Try everything without an AWS account: serve with a built-in Bedrock simulator that verifies every signature
+    Demo(demo::DemoArgs),
+    /// Print the records, newest last
+    Log {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: log::LogArgs,
+    },
+    /// Print one exchange: heads, bodies or decoded events, usage, timing
+    Show {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: show::ShowArgs,
+    },
+}
+
+/// What starting a gate takes.
+#[derive(Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    home: HomeOption,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// A command's failure: the message chain is in its sources.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Parses the command line and runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(&args.options, &args.home),
+        Command::Demo(args) => demo::run(&args),
+        Command::Log { home, args } => {
+            with_home(&home, |home| log::run(&args, home).map_err(Into::into))
+        }
+        Command::Show { home, args } => {
+            with_home(&home, |home| show::run(&args, home).map_err(Into::into))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error.as_ref());
+            ExitCode::from(if is_configuration(error.as_ref()) {
+                WRONG_USAGE
+            } else {
+                FAILED
+            })
+        }
+    }
+}
+
+/// Whether what was asked for is wrong, rather than something that went wrong.
+fn is_configuration(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let start = error.downcast_ref::<StartError>();
+    error.is::<ConfigError>() || start.is_some_and(StartError::is_configuration)
+}
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+fn with_home(
+    home: &HomeOption,
+    run: impl FnOnce(&std::path::Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    run(&crate::config::load::home_of(home)?)
+}
+
+/// One error chain, in one place.
+fn report(error: &(dyn Error + 'static)) {
+    let mut text = format!("tollgate: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    say_to(&mut std::io::stderr().lock(), &text);
+}
+
+/// Writes a line for the person who started us; a closed output is not worth failing for.
+pub(crate) fn say_to(out: &mut impl Write, line: &str) {
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        tracing::debug!("nobody reads the output");
+    }
+}
+
+/// Writes what the person who started a gate is to read: on standard output, unless that carries JSON.
+pub(crate) fn say(format: LogFormat, text: &str) {
+    match format {
+        LogFormat::Text => say_to(&mut std::io::stdout().lock(), text),
+        LogFormat::Json => say_to(&mut std::io::stderr().lock(), text),
+    }
+}

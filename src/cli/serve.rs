@@ -1,0 +1,86 @@
+//! `tollgate serve`: start the gate, print where it is and what to paste, run until SIGINT or SIGTERM.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{Failure, say};
+use crate::app::Gate;
+use crate::config::{self, HomeOption, Options};
+use crate::telemetry;
+
+/// Runs the gate to its end.
+///
+/// # Errors
+/// A configuration that cannot be used, or a gate that cannot start.
+pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
+    let settings = config::load(options, home)?;
+    let format = settings.log_format;
+    let _flush = telemetry::install()?;
+    runtime()?.block_on(async {
+        let gate = Gate::start(settings).await?;
+        say(format, &greeting(gate.address()?, &gate.settings().home));
+        let (stop, at_once) = stop_signals()?;
+        gate.run(stop, at_once).await;
+        Ok(())
+    })
+}
+
+/// The runtime of a gate: one worker a core.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// Resolve at the first and at the second SIGINT or SIGTERM.
+///
+/// # Errors
+/// When a handler cannot be installed.
+pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)>
+{
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (count, first) = watch::channel(0_u32);
+    let second = first.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            count.send_modify(|count| *count += 1);
+            if *count.borrow() == 1 {
+                tracing::info!(
+                    "stopping: no new requests are taken, running ones may finish; once more ends them"
+                );
+            }
+        }
+    });
+    Ok((counted(first, 1), counted(second, 2)))
+}
+
+async fn counted(mut signals: watch::Receiver<u32>, wanted: u32) {
+    if signals.wait_for(|count| *count >= wanted).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn greeting(address: SocketAddr, home: &Path) -> String {
+    let home = home.display();
+    format!(
+        "tollgate {} listens on {address}, plain and TLS\n\n\
+         For the AWS CLI, boto3 and most others:\n  \
+           export HTTPS_PROXY=http://{address}\n  \
+           export AWS_CA_BUNDLE={home}/bundle.pem\n\
+         For Node.js:  export NODE_EXTRA_CA_CERTS={home}/ca.pem\n\
+         For curl:     curl -x http://{address} --cacert {home}/ca.pem …\n\
+         Records:      tollgate log -f --home {home}\n",
+        env!("CARGO_PKG_VERSION"),
+    )
+}

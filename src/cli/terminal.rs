@@ -1,0 +1,178 @@
+//! Writing for people and scripts: nothing a peer sent may drive the terminal.
+//!
+//! Model names, heads and bodies are a peer's bytes. Control characters (C0, DEL, C1), the marks that turn the direction
+//! of text and the odd line separators are shown as escapes: in text as `\u{1b}`, in JSON as `\u001b`, which leaves the
+//! value what it was. Also here: the error of the commands that print from the ledger, and the end of a pipe.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
+
+use crate::ledger::{LedgerError, QueryError};
+
+/// Why a command that prints from the ledger failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The ledger could not be read, or what was asked for is not there.
+    #[error(transparent)]
+    Ledger(#[from] QueryError),
+    /// The output could not be written.
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+}
+
+impl From<LedgerError> for ReportError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+/// Text on one line, harmless: every control character is an escape.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a>(pub &'a str);
+
+/// Text of several lines, harmless: line feeds and tabs are kept, CRLF becomes a line feed.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'a>(pub &'a str);
+
+/// Runs `print` with standard output, locked and buffered. A reader who has gone away is no error.
+///
+/// # Errors
+/// What `print` returns, and what flushing meets.
+pub fn to_stdout(
+    print: impl FnOnce(&mut BufWriter<io::StdoutLock<'static>>) -> Result<(), ReportError>,
+) -> Result<(), ReportError> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let printed = print(&mut out).and_then(|()| Ok(out.flush()?));
+    // What is still buffered has nowhere to go; dropping the buffer would only try again.
+    drop(out.into_parts());
+    until_pipe_closes(printed)
+}
+
+/// `Ok` when the only thing wrong is that nobody reads any longer, as after `| head`.
+///
+/// # Errors
+/// Every other error, as it is.
+pub fn until_pipe_closes(printed: Result<(), ReportError>) -> Result<(), ReportError> {
+    match printed {
+        Err(ReportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes `value` as JSON on one line.
+///
+/// # Errors
+/// What `out` returns.
+pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, HarmlessJson);
+    value.serialize(&mut serializer)?;
+    out.write_all(b"\n")
+}
+
+/// Whether a character could do more to a terminal than show itself.
+#[must_use]
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if is_harmful(c) {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.0.split_inclusive('\n') {
+            let (text, end) = match line.strip_suffix('\n') {
+                Some(text) => (text.strip_suffix('\r').unwrap_or(text), "\n"),
+                None => (line, ""),
+            };
+            for (at, part) in text.split('\t').enumerate() {
+                if at > 0 {
+                    f.write_char('\t')?;
+                }
+                Line(part).fmt(f)?;
+            }
+            f.write_str(end)?;
+        }
+        Ok(())
+    }
+}
+
+struct HarmlessJson;
+
+impl serde_json::ser::Formatter for HarmlessJson {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        write_json_text(writer, fragment)
+    }
+}
+
+/// Writes a piece of JSON text, escaping what JSON itself lets through. All of it lies below U+10000.
+pub(crate) fn write_json_text(out: &mut (impl Write + ?Sized), text: &str) -> io::Result<()> {
+    for part in text.split_inclusive(is_harmful) {
+        match part.chars().next_back().filter(|&c| is_harmful(c)) {
+            None => out.write_all(part.as_bytes())?,
+            Some(c) => {
+                let before = part.strip_suffix(c).unwrap_or_default();
+                out.write_all(before.as_bytes())?;
+                write!(out, "\\u{:04x}", u32::from(c))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let nasty = "a\u{1b}[31m\u{7f}\u{9b}b\r\n\tü\u{202e}x\r";
+        assert_eq!(
+            Line(nasty).to_string(),
+            "a\\u{1b}[31m\\u{7f}\\u{9b}b\\r\\n\\tü\\u{202e}x\\r"
+        );
+        assert_eq!(
+            Lines(nasty).to_string(),
+            "a\\u{1b}[31m\\u{7f}\\u{9b}b\n\tü\\u{202e}x\\r"
+        );
+    }
+
+    #[test]
+    fn json_is_harmless_and_still_the_same_value() {
+        let nasty: String = (0..0x3000).filter_map(char::from_u32).collect();
+        let mut out = Vec::new();
+        write_json(&mut out, &nasty).unwrap();
+        assert_eq!(out.pop(), Some(b'\n'));
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.chars().any(is_harmful));
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), nasty);
+        assert!(text.contains('ü'));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let closed = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(until_pipe_closes(Err(closed.into())).is_ok());
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(until_pipe_closes(Err(full.into())).is_err());
+    }
+}
