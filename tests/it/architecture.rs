@@ -1,0 +1,201 @@
+//! The house as it is described is the house as it is built: every file says what it is for, the pure rooms touch
+//! nothing of the world, and imports go downwards only.
+
+use std::path::{Path, PathBuf};
+
+/// Rooms that may know bytes and nothing else.
+const PURE: [&str; 3] = ["wire", "aws", "usage"];
+
+/// What would tie a pure room to the world.
+const WORLD: [&str; 9] = [
+    "tokio",
+    "std::fs",
+    "std::env",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "SocketAddr",
+    "SystemTime::now",
+    "Instant::now",
+];
+
+/// Each room and what it may import of ours, besides itself.
+const DOWNWARDS: [(&str, &[&str]); 4] = [
+    ("wire", &[]),
+    ("aws", &["wire"]),
+    ("usage", &["aws", "wire"]),
+    ("ledger", &["usage", "aws", "wire"]),
+];
+
+/// The simulator judges the gate and must not share its eyes. Only its sample client may know the gate, and it does not.
+const NOT_FOR_THE_SIMULATOR: [&str; 9] = [
+    "wire", "aws", "usage", "ledger", "net", "proxy", "config", "cli", "app",
+];
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The room: the folder below `src`, or the file itself.
+    fn room(&self) -> String {
+        let first = self.path.components().next().unwrap();
+        first
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned()
+    }
+
+    fn is_test(&self) -> bool {
+        let is_test = |part: &str| part == "tests.rs" || part.contains("_tests");
+        self.path
+            .components()
+            .any(|part| is_test(part.as_os_str().to_str().unwrap()))
+    }
+
+    /// The code before the file's own tests, without comments, each line with its number.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let tests = self
+            .text
+            .find("#[cfg(test)]\nmod tests {")
+            .unwrap_or(self.text.len());
+        let lines = self.text.get(..tests).unwrap().lines().enumerate();
+        lines
+            .map(|(at, line)| (at + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    /// The rooms that a line imports from.
+    fn imports(line: &str) -> Vec<&str> {
+        let after = line.split("crate::").skip(1);
+        after
+            .map(|rest| {
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap()
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    for source in sources() {
+        let opening = source.text.lines().next().unwrap_or_default();
+        assert!(
+            opening.starts_with("//! ") && opening.len() > 20,
+            "{}: {opening:?}",
+            source.path.display()
+        );
+    }
+}
+
+#[test]
+fn the_pure_rooms_touch_nothing_of_the_world() {
+    let mut found = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| PURE.contains(&source.room().as_str()) && !source.is_test())
+    {
+        for (at, line) in source.code() {
+            found.extend(
+                WORLD
+                    .iter()
+                    .filter(|word| line.contains(*word))
+                    .map(|word| format!("{}:{at} names {word}", source.path.display())),
+            );
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn imports_go_downwards_only() {
+    let rooms: Vec<String> = sources().iter().map(Source::room).collect();
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        let room = source.room();
+        let Some((_, allowed)) = DOWNWARDS.iter().find(|(name, _)| *name == room) else {
+            continue;
+        };
+        for (at, line) in source.code() {
+            for import in Source::imports(line) {
+                let ours = rooms.iter().any(|room| room == import);
+                if ours && import != room && !allowed.contains(&import) {
+                    found.push(format!("{}:{at} imports {import}", source.path.display()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_simulator_reads_with_eyes_of_its_own() {
+    let mut found = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| source.room() == "simulator")
+    {
+        for (at, line) in source.code() {
+            let imports = Source::imports(line).into_iter();
+            let imports = imports.filter(|import| NOT_FOR_THE_SIMULATOR.contains(import));
+            found.extend(
+                imports.map(|import| format!("{}:{at} imports {import}", source.path.display())),
+            );
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_rules_above_can_fail() {
+    let rooms: Vec<String> = sources().iter().map(Source::room).collect();
+    for (room, below) in DOWNWARDS {
+        assert!(rooms.iter().any(|known| known == room), "{room} is gone");
+        assert!(
+            below
+                .iter()
+                .all(|below| rooms.iter().any(|known| known == below)),
+            "{below:?}"
+        );
+    }
+    assert_eq!(Source::imports("use crate::{net};").len(), 1);
+    assert_eq!(
+        Source::imports("use crate::net::pool; // crate::aws"),
+        ["net", "aws"]
+    );
+    let grouped = sources()
+        .into_iter()
+        .find(|source| source.text.contains("use crate::{"));
+    assert!(
+        grouped.is_none(),
+        "grouped imports of rooms hide from the rules: {}",
+        grouped.unwrap().path.display()
+    );
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push(Source {
+                    path: path.strip_prefix(&root).unwrap().to_owned(),
+                    text,
+                });
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} files", found.len());
+    found
+}

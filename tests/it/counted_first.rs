@@ -1,0 +1,140 @@
+//! Whoever holds a whole answer can be sure that it was counted: the record is committed before the last byte leaves.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tollgate::ledger::{FILE_NAME, Outcome};
+
+use crate::support::{BEDROCK, Door, End, Gate, RawClient, RawUpstream};
+
+/// A response as a part before its last piece, and that piece. An empty piece stands for the connection's end.
+const RESPONSES: &[(&[u8], &[u8])] = &[
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", b"c"),
+    (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r",
+        b"\n",
+    ),
+    (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n",
+        b"\r\n",
+    ),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r", b"\n"),
+    (b"HTTP/1.1 204 No Content\r\n\r", b"\n"),
+    (b"HTTP/1.1 200 OK\r\n\r\nabc", b""),
+];
+
+async fn ask(upstream: &RawUpstream, client: &mut RawClient, door: Door) -> RawClient {
+    let target = door.target(BEDROCK, "/model/m/converse");
+    client
+        .send(format!(
+            "POST {target} HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ))
+        .await;
+    let mut served = upstream.accept().await;
+    served.request().await;
+    served
+}
+
+/// What of `before` is passed on while the last piece is missing: nothing of a head that is not complete.
+fn passed_before_the_last(before: &[u8]) -> &[u8] {
+    if memchr::memmem::find(before, b"\r\n\r\n").is_some() {
+        before
+    } else {
+        &[]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_no_record_before_the_last_piece_and_there_is_one_once_the_client_has_it() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let mut expected = 0;
+    for door in [Door::Connect, Door::Route] {
+        for (before, last) in RESPONSES.iter().cycle().take(24) {
+            let mut client = door.open(&gate, BEDROCK).await;
+            let mut served = ask(&upstream, &mut client, door).await;
+            served.send(before).await;
+            let passed = passed_before_the_last(before);
+            client.expect(passed).await;
+            assert_eq!(gate.records().len(), expected);
+            served.send(last).await;
+            if last.is_empty() {
+                served.close().await;
+                assert_eq!(client.end().await, End::Closed);
+            } else {
+                client
+                    .expect(&[&before[passed.len()..], last].concat())
+                    .await;
+            }
+            expected += 1;
+            let records = gate.records();
+            assert_eq!(records.len(), expected);
+            assert_eq!(records[expected - 1].outcome, Outcome::Complete);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_piece_waits_for_the_commit() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let ledger = Connection::open(gate.home().join(FILE_NAME)).unwrap();
+    for (before, last) in RESPONSES.iter().filter(|(_, last)| !last.is_empty()) {
+        let mut client = Door::Connect.open(&gate, BEDROCK).await;
+        let mut served = ask(&upstream, &mut client, Door::Connect).await;
+        ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+        served.send(before).await;
+        let passed = passed_before_the_last(before);
+        client.expect(passed).await;
+        served.send(last).await;
+        let early = tokio::time::timeout(Duration::from_millis(100), client.exactly(1)).await;
+        assert!(
+            early.is_err(),
+            "the end came although its record could not be committed"
+        );
+        ledger.execute_batch("ROLLBACK").unwrap();
+        client
+            .expect(&[&before[passed.len()..], last].concat())
+            .await;
+        assert_eq!(gate.records().pop().unwrap().outcome, Outcome::Complete);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_hangs_holds_an_answer_up_but_does_not_keep_it() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let ledger = Connection::open(gate.home().join(FILE_NAME)).unwrap();
+    ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    let mut served = ask(&upstream, &mut client, Door::Connect).await;
+    served
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
+    assert_eq!(client.answer().await.text(), "abc");
+    assert!(gate.records().is_empty());
+    ledger.execute_batch("ROLLBACK").unwrap();
+    client.close().await;
+    assert_eq!(gate.stop().await.record().outcome, Outcome::Complete);
+}
+
+#[tokio::test]
+async fn refusals_and_failures_are_counted_before_they_are_told() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let mut client = gate.plain().await;
+    client.send("NONSENSE\r\n\r\n").await;
+    client.answer().await;
+    assert_eq!(gate.records().pop().unwrap().outcome, Outcome::Refused);
+
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    ask(&upstream, &mut client, Door::Connect)
+        .await
+        .close()
+        .await;
+    client
+        .answer()
+        .await
+        .assert_typed(503, "ServiceUnavailableException", "upstream-unreachable");
+    assert_eq!(gate.records().pop().unwrap().outcome, Outcome::Failed);
+}

@@ -1,0 +1,249 @@
+//! A gate on a port of its own with a home of its own.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tollgate::config::settings::ConnectTo;
+use tollgate::config::{Options, Settings};
+use tollgate::ledger::{FILE_NAME, Found, Query, Reader, UsageRecord};
+use tollgate::simulator::{Simulator, SimulatorOptions};
+
+use super::door::Port;
+use super::peer::{Peer, with_handle};
+use super::upstream::RawUpstream;
+use super::{BEDROCK, within};
+
+/// A running gate. Ends with the test.
+pub(crate) struct Gate {
+    pub(crate) port: Port,
+    home: TempDir,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Deref for Gate {
+    type Target = Port;
+
+    fn deref(&self) -> &Port {
+        &self.port
+    }
+}
+
+/// What a gate left behind.
+pub(crate) struct Left {
+    home: TempDir,
+}
+
+/// A home, and the settings of a gate that nothing has been said about.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    home: TempDir,
+}
+
+impl Plan {
+    /// Port 0, an empty home, defaults otherwise.
+    pub(crate) fn new() -> Self {
+        Self::in_home(tempfile::tempdir().unwrap())
+    }
+
+    /// The same where the environment names an API base.
+    pub(crate) fn with_api_base(base: &str) -> Self {
+        Self::of(tempfile::tempdir().unwrap(), Some(base))
+    }
+
+    /// The same in a home that was used before.
+    pub(crate) fn in_home(home: TempDir) -> Self {
+        Self::of(home, None)
+    }
+
+    fn of(home: TempDir, api_base: Option<&str>) -> Self {
+        let at = home.path().to_owned();
+        let mut settings = Settings::from_options(Options::default(), at, api_base).unwrap();
+        settings.listen.set_port(0);
+        Self { settings, home }
+    }
+
+    /// Changes the settings.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Leads every observed exchange to `upstream`, and trusts it.
+    pub(crate) fn before(self, upstream: &RawUpstream) -> Self {
+        let ca = upstream
+            .ca_pem
+            .as_ref()
+            .map(|pem| self.file("upstream-ca.pem", pem));
+        self.with(|settings| {
+            settings.dial_intercepted = Some(upstream.address);
+            settings.upstream_ca.extend(ca);
+        })
+    }
+
+    /// Leads every observed exchange to `simulator`, and trusts it.
+    pub(crate) fn before_simulator(self, simulator: &Simulator) -> Self {
+        let ca = self.file("simulator-ca.pem", simulator.ca_pem());
+        self.with(|settings| {
+            settings.dial_intercepted = Some(simulator.addr());
+            settings.upstream_ca.push(ca);
+        })
+    }
+
+    /// Dials `address` for `host`, and trusts `upstream`.
+    pub(crate) fn connect_to(self, host: &str, upstream: &RawUpstream) -> Self {
+        let ca = upstream
+            .ca_pem
+            .as_ref()
+            .map(|pem| self.file("connect-to-ca.pem", pem));
+        self.with(|settings| {
+            settings.connect_to.push(ConnectTo {
+                host: Some(host.to_owned()),
+                port: None,
+                to_host: upstream.address.ip().to_string(),
+                to_port: upstream.address.port(),
+            });
+            settings.upstream_ca.extend(ca);
+        })
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Starts the gate.
+    pub(crate) async fn start(self) -> Gate {
+        let home = self.home.path().to_owned();
+        self.start_in(&home).await
+    }
+
+    /// Starts the gate in the home that the settings name.
+    pub(crate) async fn start_in(self, at: &Path) -> Gate {
+        let Self { settings, home } = self;
+        let gate = tollgate::app::Gate::start(settings).await.unwrap();
+        let address = gate.address().unwrap();
+        let port = Port::new(address, at);
+        let (stop, stopped) = oneshot::channel();
+        let stop_future = async {
+            stopped.await.ok();
+        };
+        let serving = tokio::spawn(gate.run(stop_future, std::future::pending()));
+        Gate {
+            port,
+            home,
+            stop,
+            serving,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate before `upstream`.
+    pub(crate) async fn before(upstream: &RawUpstream) -> Self {
+        Plan::new().before(upstream).start().await
+    }
+
+    /// The home directory.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The records that are committed now, oldest first.
+    pub(crate) fn records(&self) -> Vec<UsageRecord> {
+        records(self.home())
+    }
+
+    /// Stops taking requests, lets the running exchanges end, closes the ledger.
+    pub(crate) async fn stop(self) -> Left {
+        self.stop.send(()).ok();
+        within("the gate's end", self.serving).await.unwrap();
+        Left { home: self.home }
+    }
+}
+
+impl Left {
+    /// Every record.
+    pub(crate) fn records(&self) -> Vec<UsageRecord> {
+        records(self.home.path())
+    }
+
+    /// The one record there is.
+    pub(crate) fn record(&self) -> UsageRecord {
+        let mut records = self.records();
+        assert_eq!(records.len(), 1, "{records:#?}");
+        records.remove(0)
+    }
+
+    /// The one exchange there is, with its payload.
+    pub(crate) fn exchange(&self) -> Found {
+        self.find(&self.record().id)
+    }
+
+    /// The exchange with this id.
+    pub(crate) fn find(&self, id: &str) -> Found {
+        Reader::open(&self.home.path().join(FILE_NAME))
+            .unwrap()
+            .find(id)
+            .unwrap()
+    }
+
+    /// The home, for another gate or a closer look.
+    pub(crate) fn home(self) -> TempDir {
+        self.home
+    }
+}
+
+fn records(home: &Path) -> Vec<UsageRecord> {
+    let reader = Reader::open(&home.join(FILE_NAME)).unwrap();
+    reader
+        .records(&Query::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// A simulator without pauses.
+pub(crate) async fn simulator() -> Simulator {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Simulator::start(SimulatorOptions::new(loopback))
+        .await
+        .unwrap()
+}
+
+/// A connection to `simulator` without a gate in between, TLS open for [`BEDROCK`].
+pub(crate) async fn dial(simulator: &Simulator) -> Peer {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(simulator.ca_pem().as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (stream, socket) = with_handle(TcpStream::connect(simulator.addr()).await.unwrap());
+    let name = ServerName::try_from(BEDROCK).unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    Peer::new(
+        Box::new(within("TLS with the simulator", stream).await.unwrap()),
+        socket,
+    )
+}
+
+/// The cryptography of both peers.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
