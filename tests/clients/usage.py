@@ -1,0 +1,32 @@
+"""Token counts as a client saw them, in the words of the usage record."""
+
+NAMES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "total_tokens")
+
+
+def counted(record):
+    """What the record says, without what it does not know."""
+    return {name: record["usage"][name] for name in NAMES if record["usage"][name] is not None}
+
+
+def of_converse(usage):
+    """Converse's `usage` member."""
+    names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens", "totalTokens")
+    return {ours: usage[theirs] for ours, theirs in zip(NAMES, names) if usage.get(theirs) is not None}
+
+
+def of_titan(body):
+    """A Titan Text answer."""
+    given, written = body["inputTextTokenCount"], body["results"][0]["tokenCount"]
+    return {"input_tokens": given, "output_tokens": written, "total_tokens": given + written}
+
+
+def of_metrics(metrics):
+    """`amazon-bedrock-invocationMetrics` of a stream's last chunk."""
+    names = ("inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount", "cacheWriteInputTokenCount")
+    return {ours: metrics[theirs] for ours, theirs in zip(NAMES, names) if theirs in metrics}
+
+
+def of_messages(usage):
+    """Anthropic's `usage` member."""
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    return {ours: usage[theirs] for ours, theirs in zip(NAMES, names) if usage.get(theirs) is not None}
