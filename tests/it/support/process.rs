@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use super::door::Port;
 use super::{BEDROCK, RawUpstream, within};
@@ -94,22 +93,14 @@ impl Process {
     }
 
     /// Waits for its end: its status, and what it wrote to standard output.
-    pub(crate) async fn ended(self) -> (ExitStatus, String) {
-        self.ended_within(Duration::from_secs(20)).await
-    }
-
-    /// The same for one that takes longer than everything else.
-    pub(crate) async fn ended_within(mut self, limit: Duration) -> (ExitStatus, String) {
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let mut stdout = self.child.stdout.take().unwrap();
         let end = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
             std::io::Read::read_to_string(&mut stdout, &mut text).unwrap();
             (self.child.wait().unwrap(), text)
         });
-        tokio::time::timeout(limit, end)
-            .await
-            .expect("the end of the process")
-            .unwrap()
+        within("the end of the process", end).await.unwrap()
     }
 
     /// The most memory it ever held, in bytes.
