@@ -114,6 +114,10 @@ impl Meter {
         record.host = Some(plan.origin.host.clone());
         if plan.observed {
             record.identity = identity(&plan.credentials);
+            let metadata = head.fields().first("x-amzn-bedrock-request-metadata");
+            record
+                .tags
+                .extend(metadata.map(tags_from_header).unwrap_or_default());
         }
         record.region = match &plan.credentials {
             Credentials::SigV4(signature) => signature
@@ -126,9 +130,6 @@ impl Meter {
         if let Some(call) = &plan.call {
             record.operation = Some(call.operation.name().to_owned());
             record.model.clone_from(&call.model);
-        }
-        if let Some(metadata) = head.fields().first("x-amzn-bedrock-request-metadata") {
-            record.tags.extend(tags_from_header(metadata));
         }
         let payload = plan.observed.then(|| Capture {
             limit: capture,
