@@ -8,6 +8,9 @@ pub mod load;
 pub mod options;
 pub mod settings;
 
+#[cfg(test)]
+mod settings_tests;
+
 pub use hosts::{HostPattern, HostRules};
 pub use load::{ConfigError, load};
 pub use options::{HomeOption, Options};

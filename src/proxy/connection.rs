@@ -16,12 +16,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::asked::Asked;
 use super::closing::{after_answer, answer_and_linger_on, linger, send, shut_down};
 use super::exchange::{self, Afterwards};
 use super::meter::{Arrival, identity, reply_into};
 use super::relay::ClientReader;
 use super::reply::{Kind, Reply};
-use super::route::{Asked, Route, Rules, Scope, route};
+use super::route::{Route, Rules, Scope, route};
 use super::{Services, tunnel};
 use crate::aws::{mask, sigv4};
 use crate::ledger::{Entry, Payload};

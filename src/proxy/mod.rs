@@ -9,6 +9,7 @@
 //! - `reply`, `explain`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
 
+mod asked;
 mod closing;
 pub mod connection;
 pub mod exchange;

@@ -355,54 +355,6 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What a refused request was about, as far as it can be told, for its record.
-#[derive(Debug, Default)]
-pub struct Asked {
-    /// The host it would have gone to.
-    pub host: Option<String>,
-    /// That host is one we open.
-    pub intercepted: bool,
-    /// The region that the host tells.
-    pub region: Option<String>,
-    /// What it asks AWS for.
-    pub call: Option<Call>,
-}
-
-impl Asked {
-    /// Reads `head` once more, leniently.
-    #[must_use]
-    pub fn of(head: &RequestHead, scope: &Scope, hosts: &HostRules) -> Self {
-        let target = RequestTarget::parse(head.method(), head.target());
-        let host = match (scope, target) {
-            (Scope::Tunnel(origin), _) => Some(origin.host.clone()),
-            (
-                _,
-                Ok(RequestTarget::Authority(authority) | RequestTarget::Absolute { authority, .. }),
-            ) => Some(normal(authority.host)),
-            _ => host_field(head)
-                .ok()
-                .flatten()
-                .map(|host| normal(host.host)),
-        };
-        let path = match target {
-            Ok(RequestTarget::Origin(path) | RequestTarget::Absolute { path, .. }) => path,
-            _ => "",
-        };
-        let endpoint = host.as_deref().and_then(Endpoint::parse);
-        let service = endpoint
-            .as_ref()
-            .map_or(Service::Runtime, |endpoint| endpoint.service);
-        Self {
-            intercepted: host
-                .as_deref()
-                .is_some_and(|host| hosts.is_intercepted(host)),
-            call: recognise(service, head.method(), path),
-            region: endpoint.map(|endpoint| endpoint.region),
-            host,
-        }
-    }
-}
-
 impl Scope {
     /// The door, as far as it is known before the request has been read.
     #[must_use]
@@ -418,7 +370,7 @@ impl Scope {
 }
 
 /// RFC 9112 §3.2: exactly one Host in HTTP/1.1, with a value that is a host.
-fn host_field(head: &RequestHead) -> Result<Option<Authority<'_>>, String> {
+pub(super) fn host_field(head: &RequestHead) -> Result<Option<Authority<'_>>, String> {
     let mut values = head.fields().all("host");
     let first = values.next();
     if values.next().is_some() {
@@ -481,7 +433,8 @@ fn is_same_name(a: &str, b: &str) -> bool {
     normal(a) == normal(b)
 }
 
-fn normal(host: &str) -> String {
+/// Lower case, without one trailing dot.
+pub(super) fn normal(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 

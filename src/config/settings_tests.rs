@@ -1,0 +1,88 @@
+//! Defaults, wrong values, and what overrides what.
+
+use std::path::PathBuf;
+
+use super::load::ConfigError;
+use super::options::Options;
+use super::settings::*;
+
+fn settings(file: &str) -> Result<Settings, ConfigError> {
+    Settings::from_options(toml::from_str(file).unwrap(), PathBuf::from("/home"), None)
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let settings = settings("").unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:5380");
+    assert_eq!(settings.capture_limit(), 1024 * 1024);
+    assert_eq!(
+        settings.routes,
+        [RouteRule {
+            prefix: DEFAULT_ROUTE.to_owned(),
+            upstream: None
+        }]
+    );
+    assert_eq!(settings.private_destinations, PrivateDestinations::Allow);
+}
+
+#[test]
+fn every_wrong_option_is_named() {
+    let rows = [
+        ("listen = \"5380\"", "listen"),
+        ("listen = \"0.0.0.0:5380\"", "--allow-anonymous"),
+        ("tls_cert = \"c.pem\"", "tls-cert"),
+        ("ca_key = \"k.pem\"", "ca-key"),
+        ("intercept = [\"https://x\"]", "intercept"),
+        ("deny = [\"\"]", "deny"),
+        ("payload = \"some\"", "full, preview, none"),
+        ("log_format = \"xml\"", "text, json"),
+        ("private_destinations = \"no\"", "auto, allow, deny"),
+        ("connect_to = [\"a:1:b\"]", "connect-to"),
+        ("connect_to = [\"a:0:b:1\"]", "connect-to"),
+        ("connect_to = [\"a:1::1\"]", "connect-to"),
+        ("[[route]]\nprefix = \"service\"", "service"),
+        (
+            "[[route]]\nprefix = \"/a/\"\nupstream = \"https://h/path\"",
+            "no path",
+        ),
+        (
+            "[[route]]\nprefix = \"/a/\"\nupstream = \"http://h\"",
+            "https://HOST",
+        ),
+        (
+            "[[route]]\nprefix = \"/a/\"\n[[route]]\nprefix = \"/a/\"",
+            "twice",
+        ),
+    ];
+    for (file, want) in rows {
+        let message = settings(file).unwrap_err().to_string();
+        assert!(message.contains(want), "{file}: {message}");
+    }
+}
+
+#[test]
+fn the_environment_gives_routes_their_upstream() {
+    let base = Some("https://bedrock-runtime.eu-west-1.amazonaws.com/");
+    let settings = Settings::from_options(Options::default(), PathBuf::new(), base).unwrap();
+    let upstream = settings.routes[0].upstream.clone();
+    assert_eq!(
+        upstream,
+        Some(("bedrock-runtime.eu-west-1.amazonaws.com".to_owned(), 443))
+    );
+}
+
+#[test]
+fn connect_to_matches_as_curl_does() {
+    let rules = settings("connect_to = [\"A:443:127.0.0.1:1\", \":80:[::1]:2\", \"b::c:3\"]")
+        .unwrap()
+        .connect_to;
+    let rows = [
+        (("a", 443), ("127.0.0.1", 1)),
+        (("a", 80), ("::1", 2)),
+        (("b", 9), ("c", 3)),
+        (("d", 443), ("d", 443)),
+    ];
+    for ((host, port), want) in rows {
+        assert_eq!(dial_target(&rules, host, port), want, "{host}:{port}");
+    }
+}
