@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spend::Cost;
 use crate::usage::TokenUsage;
 
 /// One exchange, as it is printed by `tollgate log --json` and `--log-format json`.
@@ -22,6 +23,8 @@ pub struct UsageRecord {
     pub client: String,
     /// Who called, as the request itself claims.
     pub identity: Identity,
+    /// The prefix of the route, for `entry` `route`.
+    pub route: Option<String>,
     /// Upstream host.
     pub host: Option<String>,
     /// From the credential scope or the host.
@@ -30,6 +33,14 @@ pub struct UsageRecord {
     pub operation: Option<String>,
     /// Model id or ARN as the client named it, percent-decoded.
     pub model: Option<String>,
+    /// The name that the operator gave the model id or ARN.
+    pub model_name: Option<String>,
+    /// The model that the response names.
+    pub response_model: Option<String>,
+    /// The service tier that the response names: `default`, `priority`, `flex`, `reserved`, …
+    pub service_tier: Option<String>,
+    /// The latency configuration that the response names: `standard` or `optimized`.
+    pub performance_latency: Option<String>,
     /// The response was a stream.
     pub stream: bool,
     /// The status the client was sent.
@@ -40,6 +51,8 @@ pub struct UsageRecord {
     pub aws_request_id: Option<String>,
     /// Tokens.
     pub usage: TokenUsage,
+    /// What is counted in other units than tokens: images, guardrail text units, …
+    pub units: BTreeMap<String, u64>,
     /// Money.
     pub cost: Cost,
     /// Stop reason as the model gave it.
@@ -58,6 +71,12 @@ pub struct UsageRecord {
     pub first_token_ms: Option<f64>,
     /// `requestMetadata` and what policy attached.
     pub tags: BTreeMap<String, String>,
+    /// `amz-sdk-invocation-id`: the same for all attempts of one call.
+    pub invocation_id: Option<String>,
+    /// Which attempt of that call this was, as `amz-sdk-request` says; 1 is the first.
+    pub attempt: Option<u32>,
+    /// What an auditor should know about this row, one short code each.
+    pub notes: Vec<String>,
 }
 
 /// By which door the client came.
@@ -76,7 +95,7 @@ pub enum Entry {
     Tunnel,
 }
 
-/// Who called. Each part is `None` when unknown.
+/// Who called, as the request claims. Each part is `None` when unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The access key id of the credential scope.
@@ -89,46 +108,16 @@ pub struct Identity {
     pub api_key: Option<String>,
     /// The user who authenticated to the proxy.
     pub proxy_user: Option<String>,
-}
-
-/// What it cost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
-    /// US dollars as a decimal string.
-    pub usd: Option<String>,
-    /// Which price was used.
-    pub price_key: Option<String>,
-    /// The date of that price.
-    pub price_as_of: Option<String>,
-    /// How far the number can be trusted.
-    pub status: CostStatus,
-}
-
-/// How far a cost can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CostStatus {
-    /// Reported tokens at an exact price.
-    Exact,
-    /// Reported tokens at a price found by rule.
-    Derived,
-    /// Some of the tokens are missing or estimated.
-    Partial,
-    /// No price is known.
-    Unpriced,
-}
-
-impl Cost {
-    /// No price is known.
-    #[must_use]
-    pub fn unpriced() -> Self {
-        Self {
-            usd: None,
-            price_key: None,
-            price_as_of: None,
-            status: CostStatus::Unpriced,
-        }
-    }
+    /// The upstream answered 2xx, so it took the credentials for good. Until then all of this is a claim.
+    pub verified: bool,
+    /// The name that the operator gave this caller.
+    pub name: Option<String>,
+    /// The role that STS returned these session credentials for, where that answer was seen.
+    pub role: Option<String>,
+    /// The SDK and its version, as the user agent says.
+    pub sdk: Option<String>,
+    /// The application id that the caller gave their SDK.
+    pub app_id: Option<String>,
 }
 
 /// How an exchange ended.
@@ -173,16 +162,25 @@ impl UsageRecord {
             &self.identity.account_id,
             &self.identity.api_key,
             &self.identity.proxy_user,
+            &self.identity.name,
+            &self.identity.role,
+            &self.identity.sdk,
+            &self.identity.app_id,
+            &self.route,
             &self.host,
             &self.region,
             &self.operation,
             &self.model,
+            &self.model_name,
+            &self.response_model,
+            &self.service_tier,
+            &self.performance_latency,
             &self.error_type,
             &self.aws_request_id,
-            &self.cost.usd,
             &self.cost.price_key,
             &self.cost.price_as_of,
             &self.finish_reason,
+            &self.invocation_id,
         ];
         let optional: usize = optional.into_iter().flatten().map(String::len).sum();
         let tags: usize = self
@@ -190,7 +188,9 @@ impl UsageRecord {
             .iter()
             .map(|(name, value)| name.len() + value.len())
             .sum();
-        self.id.len() + self.time.len() + self.client.len() + optional + tags
+        let units: usize = self.units.keys().map(String::len).sum();
+        let notes: usize = self.notes.iter().map(String::len).sum();
+        self.id.len() + self.time.len() + self.client.len() + optional + tags + units + notes
     }
 }
 
@@ -235,19 +235,6 @@ impl Outcome {
             Self::ClientAborted => "client_aborted",
             Self::Refused => "refused",
             Self::Failed => "failed",
-        }
-    }
-}
-
-impl CostStatus {
-    /// The name it has in JSON and in the ledger.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Derived => "derived",
-            Self::Partial => "partial",
-            Self::Unpriced => "unpriced",
         }
     }
 }

@@ -4,20 +4,22 @@
 //! is `NULL` both ways. Enumerations are stored under the names they have in JSON. The table itself is in `schema`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Row, Statement, ToSql};
-use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as NameError;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::record::{Cost, Identity, Payload, UsageRecord};
+use super::record::{Identity, Payload, UsageRecord};
+use crate::spend::{Cost, Usd};
 use crate::usage::{TokenUsage, UsageSource};
 
 /// The columns of `exchange` after `seq`, in the order of binding and reading.
-pub(super) const COLUMNS: [&str; 38] = [
+pub(super) const COLUMNS: [&str; 53] = [
     "id",
     "time",
     "time_ms",
@@ -56,6 +58,21 @@ pub(super) const COLUMNS: [&str; 38] = [
     "first_byte_ms",
     "first_token_ms",
     "tags",
+    "verified",
+    "name",
+    "role",
+    "sdk",
+    "app_id",
+    "route",
+    "model_name",
+    "response_model",
+    "service_tier",
+    "performance_latency",
+    "units",
+    "cost_picousd",
+    "invocation_id",
+    "attempt",
+    "notes",
 ];
 
 /// The columns of `payload`, likewise.
@@ -106,7 +123,7 @@ pub(super) fn insert_exchange(
     row.value(&record.error_type)?;
     row.value(&record.aws_request_id)?;
     row.usage(&record.usage)?;
-    row.value(&record.cost.usd)?;
+    row.value(record.cost.usd.map(|usd| usd.to_string()))?;
     row.value(&record.cost.price_key)?;
     row.value(&record.cost.price_as_of)?;
     row.value(record.cost.status.as_str())?;
@@ -117,7 +134,22 @@ pub(super) fn insert_exchange(
     row.value(record.duration_ms)?;
     row.value(record.first_byte_ms)?;
     row.value(record.first_token_ms)?;
-    row.value(tags_json(record, scratch))?;
+    row.value(json(&record.tags, record.tags.is_empty(), "{}", scratch))?;
+    row.value(record.identity.verified)?;
+    row.value(&record.identity.name)?;
+    row.value(&record.identity.role)?;
+    row.value(&record.identity.sdk)?;
+    row.value(&record.identity.app_id)?;
+    row.value(&record.route)?;
+    row.value(&record.model_name)?;
+    row.value(&record.response_model)?;
+    row.value(&record.service_tier)?;
+    row.value(&record.performance_latency)?;
+    row.value(json(&record.units, record.units.is_empty(), "{}", scratch))?;
+    row.count(record.cost.usd.map(Usd::picos))?;
+    row.value(&record.invocation_id)?;
+    row.value(record.attempt)?;
+    row.value(json(&record.notes, record.notes.is_empty(), "[]", scratch))?;
     Ok(row.statement.raw_execute()? == 1)
 }
 
@@ -141,6 +173,27 @@ pub(super) fn insert_payload(
 /// Reads a record whose [`COLUMNS`] begin at column `first` of `row`.
 pub(super) fn read_exchange(row: &Row<'_>, first: usize) -> rusqlite::Result<UsageRecord> {
     let mut row = Columns { row, next: first };
+    let mut record = read_version_1(&mut row)?;
+    record.identity.verified = row.value()?;
+    record.identity.name = row.value()?;
+    record.identity.role = row.value()?;
+    record.identity.sdk = row.value()?;
+    record.identity.app_id = row.value()?;
+    record.route = row.value()?;
+    record.model_name = row.value()?;
+    record.response_model = row.value()?;
+    record.service_tier = row.value()?;
+    record.performance_latency = row.value()?;
+    record.units = row.json()?;
+    record.cost.usd = row.count()?.map(Usd::from_picos);
+    record.invocation_id = row.value()?;
+    record.attempt = row.value()?;
+    record.notes = row.json()?;
+    Ok(record)
+}
+
+/// The columns of the first version, which later ones only added to.
+fn read_version_1(row: &mut Columns<'_, '_>) -> rusqlite::Result<UsageRecord> {
     let id = row.value()?;
     let time = row.value()?;
     let _time_ms: i64 = row.value()?;
@@ -155,11 +208,17 @@ pub(super) fn read_exchange(row: &Row<'_>, first: usize) -> rusqlite::Result<Usa
             session: row.value()?,
             api_key: row.value()?,
             proxy_user: row.value()?,
+            ..Identity::default()
         },
+        route: None,
         host: row.value()?,
         region: row.value()?,
         operation: row.value()?,
         model: row.value()?,
+        model_name: None,
+        response_model: None,
+        service_tier: None,
+        performance_latency: None,
         stream: row.value()?,
         status: row.value()?,
         error_type: row.value()?,
@@ -174,11 +233,15 @@ pub(super) fn read_exchange(row: &Row<'_>, first: usize) -> rusqlite::Result<Usa
             total_tokens: row.count()?,
             source: row.optional_name()?,
         },
-        cost: Cost {
-            usd: row.value()?,
-            price_key: row.value()?,
-            price_as_of: row.value()?,
-            status: row.name()?,
+        units: BTreeMap::new(),
+        cost: {
+            let _text: Option<String> = row.value()?;
+            Cost {
+                usd: None,
+                price_key: row.value()?,
+                price_as_of: row.value()?,
+                status: row.name()?,
+            }
         },
         finish_reason: row.value()?,
         outcome: row.name()?,
@@ -188,6 +251,9 @@ pub(super) fn read_exchange(row: &Row<'_>, first: usize) -> rusqlite::Result<Usa
         first_byte_ms: row.value()?,
         first_token_ms: row.value()?,
         tags: row.json()?,
+        invocation_id: None,
+        attempt: None,
+        notes: Vec::new(),
     })
 }
 
@@ -304,15 +370,20 @@ fn unreadable(
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-/// The tags as a JSON object; almost always the empty one.
-fn tags_json<'a>(record: &UsageRecord, scratch: &'a mut Vec<u8>) -> Cow<'a, str> {
-    if record.tags.is_empty() {
-        return Cow::Borrowed("{}");
+/// A collection as JSON; almost always the empty one.
+fn json<'a>(
+    value: &impl Serialize,
+    is_empty: bool,
+    empty: &'static str,
+    scratch: &'a mut Vec<u8>,
+) -> Cow<'a, str> {
+    if is_empty {
+        return Cow::Borrowed(empty);
     }
     scratch.clear();
-    // A map of strings has no way to fail; if it had, no tags are better than no row.
-    if serde_json::to_writer(&mut *scratch, &record.tags).is_err() {
-        return Cow::Borrowed("{}");
+    // Strings and numbers have no way to fail; if they had, an empty cell is better than no row.
+    if serde_json::to_writer(&mut *scratch, value).is_err() {
+        return Cow::Borrowed(empty);
     }
     String::from_utf8_lossy(scratch)
 }

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::record::{Cost, CostStatus, Entry, Identity, Outcome, Payload, UsageRecord};
+use super::record::{Entry, Identity, Outcome, Payload, UsageRecord};
+use crate::spend::{Cost, CostStatus, Usd};
 use crate::usage::{TokenUsage, UsageSource};
 
 /// A record with every field set.
@@ -18,11 +19,21 @@ pub(crate) fn full() -> UsageRecord {
             session: Some(true),
             api_key: Some("key-7f3a".to_owned()),
             proxy_user: Some("alice".to_owned()),
+            verified: true,
+            name: Some("search team".to_owned()),
+            role: Some("arn:aws:sts::123456789012:assumed-role/search/alice".to_owned()),
+            sdk: Some("Boto3/1.43.11".to_owned()),
+            app_id: Some("search".to_owned()),
         },
+        route: Some("/service/standard/".to_owned()),
         host: Some("bedrock-runtime.us-east-1.amazonaws.com".to_owned()),
         region: Some("us-east-1".to_owned()),
         operation: Some("ConverseStream".to_owned()),
         model: Some("us.amazon.nova-lite-v1:0".to_owned()),
+        model_name: Some("nova".to_owned()),
+        response_model: Some("nova-lite".to_owned()),
+        service_tier: Some("priority".to_owned()),
+        performance_latency: Some("standard".to_owned()),
         stream: true,
         status: Some(200),
         error_type: Some("throttlingException".to_owned()),
@@ -37,8 +48,9 @@ pub(crate) fn full() -> UsageRecord {
             total_tokens: Some(5612),
             source: Some(UsageSource::Stream),
         },
+        units: [("images".to_owned(), 2)].into(),
         cost: Cost {
-            usd: Some("0.000123456789".to_owned()),
+            usd: Some(Usd::from_picos(123_456_789)),
             price_key: Some("amazon.nova-lite-v1:0".to_owned()),
             price_as_of: Some("2026-11-01".to_owned()),
             status: CostStatus::Exact,
@@ -53,6 +65,9 @@ pub(crate) fn full() -> UsageRecord {
         tags: [("team", "search"), ("quote", "\"\u{1b}[31m")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        invocation_id: Some("4b0f1c9e-2f6a-4d7e-9c55-0d1f3a2b4c5d".to_owned()),
+        attempt: Some(2),
+        notes: vec!["price-suspect".to_owned()],
     }
 }
 
@@ -64,15 +79,21 @@ pub(crate) fn bare() -> UsageRecord {
         entry: Entry::Tunnel,
         client: "[::1]:1".to_owned(),
         identity: Identity::default(),
+        route: None,
         host: None,
         region: None,
         operation: None,
         model: None,
+        model_name: None,
+        response_model: None,
+        service_tier: None,
+        performance_latency: None,
         stream: false,
         status: None,
         error_type: None,
         aws_request_id: None,
         usage: TokenUsage::default(),
+        units: std::collections::BTreeMap::new(),
         cost: Cost::unpriced(),
         finish_reason: None,
         outcome: Outcome::Failed,
@@ -82,6 +103,9 @@ pub(crate) fn bare() -> UsageRecord {
         first_byte_ms: None,
         first_token_ms: None,
         tags: std::collections::BTreeMap::new(),
+        invocation_id: None,
+        attempt: None,
+        notes: Vec::new(),
     }
 }
 

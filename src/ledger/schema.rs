@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::error::{LedgerError, QueryError};
 
 /// Scripts that bring a file from version *n* to version *n* + 1. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// How long a statement waits for another process's lock before it fails with `SQLITE_BUSY`.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -95,6 +95,45 @@ CREATE VIEW calls AS
            cache_read_tokens,
            cache_write_tokens,
            cost_usd,
+           duration_ms,
+           error_type,
+           id
+      FROM exchange
+     ORDER BY time_ms DESC, seq DESC;
+";
+
+/// Who a claim belongs to and whether it was proved, what it cost in a number that sums, and units other than tokens.
+const V2: &str = "
+ALTER TABLE exchange ADD COLUMN verified INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE exchange ADD COLUMN name TEXT;
+ALTER TABLE exchange ADD COLUMN role TEXT;
+ALTER TABLE exchange ADD COLUMN sdk TEXT;
+ALTER TABLE exchange ADD COLUMN app_id TEXT;
+ALTER TABLE exchange ADD COLUMN route TEXT;
+ALTER TABLE exchange ADD COLUMN model_name TEXT;
+ALTER TABLE exchange ADD COLUMN response_model TEXT;
+ALTER TABLE exchange ADD COLUMN service_tier TEXT;
+ALTER TABLE exchange ADD COLUMN performance_latency TEXT;
+ALTER TABLE exchange ADD COLUMN units TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE exchange ADD COLUMN cost_picousd INTEGER;
+ALTER TABLE exchange ADD COLUMN invocation_id TEXT;
+ALTER TABLE exchange ADD COLUMN attempt INTEGER;
+ALTER TABLE exchange ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX exchange_name ON exchange (name, time_ms) WHERE name IS NOT NULL;
+DROP VIEW calls;
+CREATE VIEW calls AS
+    SELECT time,
+           coalesce(name, proxy_user, api_key, access_key_id, account_id) AS caller,
+           operation,
+           coalesce(model_name, model) AS model,
+           status,
+           outcome,
+           input_tokens,
+           output_tokens,
+           cache_read_tokens,
+           cache_write_tokens,
+           cost_usd,
+           cost_status,
            duration_ms,
            error_type,
            id
@@ -268,7 +307,7 @@ mod tests {
                 error,
                 LedgerError::Newer {
                     found: 99,
-                    known: 1,
+                    known: 2,
                     ..
                 }
             ),
@@ -286,7 +325,7 @@ mod tests {
         let path = directory.path().join("ledger.db");
         for _ in 0..2 {
             let connection = open_for_writing(&path).unwrap();
-            assert_eq!(version(&connection).unwrap(), 1);
+            assert_eq!(version(&connection).unwrap(), 2);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Both directions of the relay write here; each holds the lock for the time of one piece and never across a wait. An
 //! exchange is settled once, by whoever sees its end first.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,8 @@ use super::reply::Reply;
 use super::route::Plan;
 use crate::aws::mask;
 use crate::aws::sigv4::{self, Credentials};
-use crate::ledger::record::Cost;
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
+use crate::spend::Cost;
 use crate::usage::{ExchangeObserver, TokenUsage, tags_from_header};
 use crate::wire::http1::{RequestHead, ResponseHead};
 
@@ -78,15 +79,21 @@ impl Arrival {
             entry,
             client: self.client.to_string(),
             identity: Identity::default(),
+            route: None,
             host: None,
             region: None,
             operation: None,
             model: None,
+            model_name: None,
+            response_model: None,
+            service_tier: None,
+            performance_latency: None,
             stream: false,
             status: None,
             error_type: None,
             aws_request_id: None,
             usage: TokenUsage::default(),
+            units: BTreeMap::new(),
             cost: Cost::unpriced(),
             finish_reason: None,
             outcome: Outcome::Failed,
@@ -95,7 +102,10 @@ impl Arrival {
             duration_ms: 0.0,
             first_byte_ms: None,
             first_token_ms: None,
-            tags: std::collections::BTreeMap::new(),
+            tags: BTreeMap::new(),
+            invocation_id: None,
+            attempt: None,
+            notes: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms that may know bytes and nothing else.
-const PURE: [&str; 3] = ["wire", "aws", "usage"];
+const PURE: [&str; 4] = ["wire", "aws", "usage", "spend"];
 
 /// What would tie a pure room to the world.
 const WORLD: [&str; 9] = [
@@ -20,16 +20,17 @@ const WORLD: [&str; 9] = [
 ];
 
 /// Each room and what it may import of ours, besides itself.
-const DOWNWARDS: [(&str, &[&str]); 4] = [
+const DOWNWARDS: [(&str, &[&str]); 5] = [
     ("wire", &[]),
     ("aws", &["wire"]),
     ("usage", &["aws", "wire"]),
-    ("ledger", &["usage", "aws", "wire"]),
+    ("spend", &["usage", "aws", "wire"]),
+    ("ledger", &["spend", "usage", "aws", "wire"]),
 ];
 
 /// The simulator judges the gate and must not share its eyes. Only its sample client may know the gate, and it does not.
-const NOT_FOR_THE_SIMULATOR: [&str; 9] = [
-    "wire", "aws", "usage", "ledger", "net", "proxy", "config", "cli", "app",
+const NOT_FOR_THE_SIMULATOR: [&str; 10] = [
+    "wire", "aws", "usage", "spend", "ledger", "net", "proxy", "config", "cli", "app",
 ];
 
 struct Source {
