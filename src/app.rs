@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::aws::endpoint::AWS_DOMAINS;
-use crate::config::{HostPattern, Settings};
+use crate::config::{ClientAbort, HostPattern, Settings};
 use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
 use crate::net::ca::CertificateAuthority;
@@ -25,6 +25,7 @@ use crate::net::pool::UpstreamPool;
 use crate::net::private_file::{self, FileError};
 use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::{self, PlatformRoots, TrustError};
+use crate::proxy::caller::Sessions;
 use crate::proxy::{self, Phase, Services};
 
 /// Why the gate does not start.
@@ -123,11 +124,19 @@ impl Gate {
                 })?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let pool = UpstreamPool::new(dialer, timeouts.pool_idle);
+        let drains = match settings.accounting.on_client_abort {
+            ClientAbort::Close => 0,
+            ClientAbort::Drain(limits) => limits.concurrent,
+        };
         let services = Arc::new(Services {
             settings,
             tls,
             pool,
             ledger,
+            sessions: Sessions::default(),
+            drains: Arc::new(Semaphore::new(
+                usize::try_from(drains).unwrap_or(usize::MAX),
+            )),
             phase: phases,
         });
         Ok(Self {

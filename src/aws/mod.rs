@@ -6,6 +6,8 @@ pub mod model_id;
 pub mod operation;
 mod percent;
 pub mod sigv4;
+pub mod sts;
+pub mod user_agent;
 
 #[cfg(test)]
 mod endpoint_tests;

@@ -1,8 +1,10 @@
 //! Flags, environment and `tollgate.toml` become settings.
 //!
 //! `options` is the one list of options; `load` lays the three sources over each other (flags beat variables beat
-//! file); `settings` is the checked result that everybody else is handed.
+//! file); `settings` (with `accounting`) is the checked result that everybody else is handed.
 
+pub mod accounting;
+pub mod aliases;
 pub mod hosts;
 pub mod load;
 pub mod options;
@@ -11,6 +13,8 @@ pub mod settings;
 #[cfg(test)]
 mod settings_tests;
 
+pub use accounting::{Accounting, ClientAbort, DrainLimits, LedgerFailure};
+pub use aliases::Aliases;
 pub use hosts::{HostPattern, HostRules};
 pub use load::{ConfigError, load};
 pub use options::{HomeOption, Options};

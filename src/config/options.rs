@@ -122,6 +122,43 @@ pub struct Options {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_anonymous: bool,
 
+    /// What a client's hang-up does to a running call: close ends it upstream, too; drain reads its answer on for the
+    /// true count [default: close]
+    #[arg(long, env = "TOLLGATE_ON_CLIENT_ABORT", value_name = "close|drain")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_client_abort: Option<String>,
+
+    /// Longest time that an answer is drained, in seconds [default: 120]
+    #[arg(long, env = "TOLLGATE_DRAIN_SECONDS", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_seconds: Option<u64>,
+
+    /// Most bytes of an answer that are drained [default: 16777216]
+    #[arg(long, env = "TOLLGATE_DRAIN_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_bytes: Option<u64>,
+
+    /// Most answers drained at the same time [default: 64]
+    #[arg(long, env = "TOLLGATE_DRAIN_CONCURRENT", value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_concurrent: Option<u32>,
+
+    /// What happens to calls while the ledger cannot be written: serve keeps their records in memory, refuse answers 503
+    /// [default: serve]
+    #[arg(long, env = "TOLLGATE_ON_LEDGER_FAILURE", value_name = "serve|refuse")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_ledger_failure: Option<String>,
+
+    /// Bind session key ids to the role that STS names when it issues them; needs STS hosts in --intercept
+    #[arg(long, env = "TOLLGATE_LEARN_SESSIONS")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub learn_sessions: bool,
+
+    /// `[aliases]`: names for key ids, accounts, key labels, roles and model ARNs; `*` stands for anything
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub aliases: std::collections::BTreeMap<String, String>,
+
     /// `[[route]]` tables: prefix and upstream
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]

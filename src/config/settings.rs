@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::accounting::Accounting;
 use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Routes, longest prefix first.
     pub routes: Vec<RouteRule>,
+    /// How exchanges are counted, named and recorded.
+    pub accounting: Accounting,
     /// How long we wait for what.
     pub timeouts: Timeouts,
 }
@@ -189,6 +192,7 @@ impl Settings {
             .iter()
             .map(|text| parse_connect_to(text))
             .collect::<Result<_, _>>()?;
+        let accounting = Accounting::from_options(&options, &hosts)?;
         Ok(Self {
             listen,
             listen_is_explicit,
@@ -221,6 +225,7 @@ impl Settings {
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],
             )?,
             routes: routes(&options.route, base.transpose()?)?,
+            accounting,
             timeouts: Timeouts::default(),
         })
     }
@@ -236,7 +241,7 @@ impl Settings {
     }
 }
 
-fn invalid(option: &'static str, why: String) -> ConfigError {
+pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     ConfigError::Invalid { option, why }
 }
 
@@ -267,7 +272,7 @@ fn pair(
     }
 }
 
-fn one_of<T: Copy>(
+pub(super) fn one_of<T: Copy>(
     option: &'static str,
     value: Option<&str>,
     choices: &[(&'static str, T)],

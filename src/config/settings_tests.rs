@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::accounting::{ClientAbort, DrainLimits};
 use super::load::ConfigError;
 use super::options::Options;
 use super::settings::*;
@@ -40,6 +41,14 @@ fn every_wrong_option_is_named() {
         ("connect_to = [\"a:1:b\"]", "connect-to"),
         ("connect_to = [\"a:0:b:1\"]", "connect-to"),
         ("connect_to = [\"a:1::1\"]", "connect-to"),
+        ("on_client_abort = \"wait\"", "close, drain"),
+        ("on_ledger_failure = \"stop\"", "serve, refuse"),
+        ("learn_sessions = true", "sts.amazonaws.com"),
+        (
+            "learn_sessions = true\nintercept = [\"*.example.com\"]",
+            "--intercept",
+        ),
+        ("[aliases]\nx = \"\"", "aliases"),
         ("[[route]]\nprefix = \"service\"", "service"),
         (
             "[[route]]\nprefix = \"/a/\"\nupstream = \"https://h/path\"",
@@ -85,4 +94,36 @@ fn connect_to_matches_as_curl_does() {
     for ((host, port), want) in rows {
         assert_eq!(dial_target(&rules, host, port), want, "{host}:{port}");
     }
+}
+
+#[test]
+fn sessions_can_be_learned_where_sts_is_opened() {
+    for pattern in [
+        "sts.us-east-1.amazonaws.com",
+        "*.amazonaws.com",
+        "*.us-east-1.amazonaws.com",
+    ] {
+        let file = format!("learn_sessions = true\nintercept = [\"{pattern}\"]");
+        assert!(
+            settings(&file).unwrap().accounting.learn_sessions,
+            "{pattern}"
+        );
+    }
+}
+
+#[test]
+fn draining_has_limits() {
+    assert_eq!(
+        settings("").unwrap().accounting.on_client_abort,
+        ClientAbort::Close
+    );
+    let file = "on_client_abort = \"drain\"\ndrain_seconds = 5\ndrain_concurrent = 2";
+    assert_eq!(
+        settings(file).unwrap().accounting.on_client_abort,
+        ClientAbort::Drain(DrainLimits {
+            time: std::time::Duration::from_secs(5),
+            bytes: 16 * 1024 * 1024,
+            concurrent: 2,
+        })
+    );
 }

@@ -19,11 +19,11 @@ use tokio_rustls::TlsAcceptor;
 use super::asked::Asked;
 use super::closing::{after_answer, answer_and_linger_on, linger, send, shut_down};
 use super::exchange::{self, Afterwards};
-use super::meter::{Arrival, identity, reply_into};
+use super::meter::{Arrival, Settled, reply_into};
 use super::relay::ClientReader;
 use super::reply::{Kind, Reply};
 use super::route::{Route, Rules, Scope, route};
-use super::{Services, tunnel};
+use super::{Services, caller, tunnel};
 use crate::aws::{mask, sigv4};
 use crate::ledger::{Entry, Payload};
 use crate::net::dial::Origin;
@@ -425,7 +425,9 @@ impl Connection<'_> {
         record.error_type = Some(reply.error_type().to_owned());
         record.outcome = reply.outcome();
         tracing::warn!(client = %self.client, code = reply.code(), "refused: {}", reply.message);
-        self.services.record(Some((record, None))).await;
+        self.services
+            .record(Some(Settled::only(record, None)))
+            .await;
         after_answer(send(writer, &reply.typed("", &arrival.id.to_string(), true)).await)
     }
 
@@ -450,7 +452,8 @@ impl Connection<'_> {
             entry
         });
         if asked.intercepted || entry != Entry::Forward {
-            record.identity = identity(&sigv4::read(head));
+            record.identity = caller::identity(head, &sigv4::read(head), &self.services.sessions);
+            caller::attempt(&mut record, head);
         }
         record.host = asked.host;
         record.region = asked.region;
@@ -470,7 +473,8 @@ impl Connection<'_> {
             ..Payload::default()
         };
         reply_into(&mut payload, sent);
-        self.services.record(Some((record, Some(payload)))).await;
+        let settled = Settled::only(record, Some(payload));
+        self.services.record(Some(settled)).await;
     }
 }
 

@@ -12,11 +12,13 @@ use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 
 use super::Services;
+use super::drain::Drain;
 use super::meter::{Arrival, Meter};
 use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd};
 use super::reply::{Kind, Reply};
 use super::route::Plan;
 use crate::aws::sigv4::Credentials;
+use crate::config::LedgerFailure;
 use crate::ledger::Outcome;
 use crate::net::dial::{DialError, Reach};
 use crate::net::pool::UpstreamConnection;
@@ -57,8 +59,7 @@ pub async fn run(
     client: &mut ClientReader,
     writer: &mut WriteHalf<BoxDuplex>,
 ) -> Afterwards {
-    let capture = services.settings.capture_limit();
-    let meter = Meter::new(arrival, head, &plan, capture);
+    let meter = Meter::new(arrival, head, &plan, services);
     let answer = Answer {
         services,
         arrival,
@@ -68,17 +69,10 @@ pub async fn run(
         observed: plan.observed,
     };
 
-    let signed = |name: &str| matches!(&plan.credentials, Credentials::SigV4(signature) if signature.signs(name));
-    let edits = RequestEdits {
-        target: plan.target.as_deref(),
-        host: plan.host.as_deref(),
+    let forwarded = match forwarded_head(services, head, &plan) {
+        Ok(forwarded) => forwarded,
+        Err(reply) => return answer.give(&reply, writer).await,
     };
-    let mut forwarded = Vec::new();
-    if let Err(error) = forward::request_head(head, edits, &signed, &mut forwarded) {
-        return answer
-            .give(&Reply::new(Kind::Misdirected, error.to_string()), writer)
-            .await;
-    }
 
     // Intercepted hosts and routes are named by AWS or the operator; anything else is the client's own choice.
     let reach = if plan.observed {
@@ -91,7 +85,8 @@ pub async fn run(
         checked_out = services.pool.check_out(&plan.origin, reach) => checked_out,
         // Nothing has been sent yet: a client that hangs up now has cost nothing.
         () = client.gone() => {
-            services.record(meter.settle(Outcome::ClientAborted)).await;
+            let aborted = meter.settle(Outcome::ClientAborted, false);
+            services.record(aborted).await;
             return Afterwards::Drop;
         }
     };
@@ -105,9 +100,11 @@ pub async fn run(
         method: head.method(),
         version: head.version(),
         half_closed: AtomicBool::new(false),
+        drain: Drain::new(services, plan.observed),
     };
     let ended = both_ways(&relay, &mut upstream, client, writer, forwarded, &plan).await;
     let half_closed = relay.half_closed.into_inner();
+    let drained = relay.drain.is_running();
     match ended {
         Ended::Response(ResponseEnd::Complete {
             upstream_reusable,
@@ -118,6 +115,7 @@ pub async fn run(
                 services.pool.check_in(plan.origin, reach, upstream);
             }
             match (delimited && client_persists(head), request_complete) {
+                _ if drained => Afterwards::Drop,
                 (true, true) => Afterwards::Keep,
                 (false, true) => Afterwards::Close,
                 (_, false) => Afterwards::Linger,
@@ -126,9 +124,35 @@ pub async fn run(
         broken => {
             // The upstream must see the end now, not when the ledger has answered.
             drop(upstream);
+            if drained {
+                let aborted = meter.settle(Outcome::ClientAborted, false);
+                services.record(aborted).await;
+                return Afterwards::Drop;
+            }
             conclude(broken, half_closed, &answer, writer).await
         }
     }
+}
+
+/// The head for the upstream, if this request is to have one.
+fn forwarded_head(services: &Services, head: &RequestHead, plan: &Plan) -> Result<Vec<u8>, Reply> {
+    if plan.observed
+        && services.settings.accounting.on_ledger_failure == LedgerFailure::Refuse
+        && services.ledger.is_failing()
+    {
+        let why =
+            "the ledger cannot be written, and this gate serves nothing that it cannot record";
+        return Err(Reply::new(Kind::LedgerFailing, why));
+    }
+    let signed = |name: &str| matches!(&plan.credentials, Credentials::SigV4(signature) if signature.signs(name));
+    let edits = RequestEdits {
+        target: plan.target.as_deref(),
+        host: plan.host.as_deref(),
+    };
+    let mut forwarded = Vec::new();
+    forward::request_head(head, edits, &signed, &mut forwarded)
+        .map_err(|error| Reply::new(Kind::Misdirected, error.to_string()))?;
+    Ok(forwarded)
 }
 
 /// What an ending that is not a whole response means for the record and for the client.
@@ -176,7 +200,7 @@ async fn conclude(
         | Ended::ClientGone
         | Ended::Malformed(_) => (Outcome::ClientAborted, Afterwards::Drop),
     };
-    services.record(meter.settle(outcome)).await;
+    services.record(meter.settle(outcome, false)).await;
     afterwards
 }
 
@@ -195,6 +219,7 @@ async fn both_ways(
     let mut stopped = pin!(relay.services.cut());
     let mut last_words = pin!(tokio::time::sleep(LAST_WORDS));
     let mut dying = false;
+    let mut drained = pin!(relay.drain.over());
     loop {
         tokio::select! {
             biased;
@@ -202,6 +227,8 @@ async fn both_ways(
             end = &mut request, if sending => {
                 sending = false;
                 match end {
+                    RequestEnd::ClientGone
+                        if relay.meter.is_request_complete() && relay.drain.begin() => {}
                     RequestEnd::ClientGone => return Ended::ClientGone,
                     RequestEnd::Malformed(error) => {
                         return Ended::Malformed(Reply::new(Kind::Malformed, error.to_string()));
@@ -218,6 +245,7 @@ async fn both_ways(
                 let why = io::Error::new(io::ErrorKind::TimedOut, "it takes no more of the request");
                 return Ended::Response(ResponseEnd::None(NoResponse::Closed(why)));
             }
+            () = &mut drained => return Ended::ClientGone,
             () = &mut stopped => return Ended::Stopped,
         }
     }

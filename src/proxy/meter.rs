@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::reply::Reply;
 use super::route::Plan;
-use crate::aws::mask;
-use crate::aws::sigv4::{self, Credentials};
+use super::{Services, caller};
+use crate::aws::sigv4::Credentials;
+use crate::aws::{Endpoint, mask, sts};
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::spend::Cost;
 use crate::usage::{ExchangeObserver, TokenUsage, tags_from_header};
@@ -51,6 +52,18 @@ struct Open {
     record: UsageRecord,
     observer: Option<ExchangeObserver>,
     payload: Option<Capture>,
+    /// The beginning of an answer of STS that may issue a session.
+    session: Option<Vec<u8>>,
+}
+
+/// An exchange whose account is closed.
+pub struct Settled {
+    /// Its record.
+    pub record: UsageRecord,
+    /// What was captured of it.
+    pub payload: Option<Payload>,
+    /// The session that it issued, if it was STS who answered.
+    pub session: Option<sts::Session>,
 }
 
 struct Capture {
@@ -117,13 +130,20 @@ impl Arrival {
 }
 
 impl Meter {
-    /// Opens the account of a request that goes by `plan`; `capture` bytes of each body are kept.
+    /// Opens the account of a request that goes by `plan`.
     #[must_use]
-    pub fn new(arrival: Arrival, head: &RequestHead, plan: &Plan, capture: usize) -> Self {
+    pub fn new(arrival: Arrival, head: &RequestHead, plan: &Plan, services: &Services) -> Self {
+        let settings = &services.settings;
+        let host = &plan.origin.host;
+        // Other services of AWS carry credentials in their bodies: their heads are all that is ever kept of them.
+        let foreign = sts::is_aws(host) && Endpoint::parse(host).is_none();
+        let capture = if foreign { 0 } else { settings.capture_limit() };
         let mut record = arrival.record(plan.entry);
-        record.host = Some(plan.origin.host.clone());
+        record.host = Some(host.clone());
+        record.route.clone_from(&plan.route);
         if plan.observed {
-            record.identity = identity(&plan.credentials);
+            record.identity = caller::identity(head, &plan.credentials, &services.sessions);
+            caller::attempt(&mut record, head);
             let metadata = head.fields().first("x-amzn-bedrock-request-metadata");
             record
                 .tags
@@ -148,13 +168,14 @@ impl Meter {
                 ..Payload::default()
             },
         });
-        let observer = plan
-            .observed
+        let observer = (plan.observed && !foreign)
             .then(|| ExchangeObserver::new(plan.call.as_ref().map(|call| call.operation)));
+        let learns = plan.observed && settings.accounting.learn_sessions && sts::is_endpoint(host);
         let open = Open {
             record,
             observer,
             payload,
+            session: learns.then(Vec::new),
         };
         let state = State {
             open: Some(open),
@@ -231,6 +252,9 @@ impl Meter {
                         open.record.first_token_ms = Some(self.arrival.elapsed_ms());
                     }
                 }
+                if let Some(session) = &mut open.session {
+                    keep(session, &mut false, MAX_SESSION_ANSWER, content);
+                }
                 if let Some(Capture { limit, payload }) = &mut open.payload {
                     keep(
                         &mut payload.response_body,
@@ -243,17 +267,23 @@ impl Meter {
         }
     }
 
-    /// Closes the account: the record and what was captured. `None` when it has been closed before.
-    pub fn settle(&self, outcome: Outcome) -> Option<(UsageRecord, Option<Payload>)> {
+    /// Closes the account; `None` when it has been closed before. `whole`: the response came to its proper end,
+    /// whoever was still there to see it.
+    pub fn settle(&self, outcome: Outcome, whole: bool) -> Option<Settled> {
         let Open {
             mut record,
             observer,
             payload,
+            session,
         } = self.lock().open.take()?;
         record.outcome = outcome;
         record.duration_ms = self.arrival.elapsed_ms();
+        let accepted = record
+            .status
+            .is_some_and(|status| (200..300).contains(&status));
+        record.identity.verified = accepted && is_somebody(&record.identity);
         if let Some(observer) = observer {
-            let seen = observer.finish(outcome == Outcome::Complete);
+            let seen = observer.finish(whole);
             record.usage = seen.usage;
             record.stream = seen.stream;
             record.error_type = seen.error_type;
@@ -264,27 +294,49 @@ impl Meter {
                 record.model = seen.model;
             }
         }
-        Some((record, payload.map(|capture| capture.payload)))
+        Some(Settled {
+            record,
+            payload: payload.map(|capture| capture.payload),
+            session: session
+                .filter(|_| accepted && whole)
+                .and_then(|answer| sts::session(&answer)),
+        })
     }
 
     /// Closes the account of an exchange that we answer ourselves, with the bytes `sent`.
-    pub fn settle_with(
-        &self,
-        reply: &Reply,
-        sent: &[u8],
-    ) -> Option<(UsageRecord, Option<Payload>)> {
-        let (mut record, mut payload) = self.settle(reply.outcome())?;
-        if let Some(payload) = &mut payload {
+    pub fn settle_with(&self, reply: &Reply, sent: &[u8]) -> Option<Settled> {
+        let mut settled = self.settle(reply.outcome(), false)?;
+        if let Some(payload) = &mut settled.payload {
             reply_into(payload, sent);
         }
-        record.status = Some(reply.status());
-        record.error_type = Some(reply.error_type().to_owned());
-        Some((record, payload))
+        settled.record.status = Some(reply.status());
+        settled.record.error_type = Some(reply.error_type().to_owned());
+        settled.record.identity.verified = false;
+        Some(settled)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Settled {
+    /// A record of something that was never an exchange.
+    #[must_use]
+    pub fn only(record: UsageRecord, payload: Option<Payload>) -> Self {
+        Self {
+            record,
+            payload,
+            session: None,
+        }
+    }
+}
+
+/// More than STS needs to issue a session.
+const MAX_SESSION_ANSWER: usize = 64 * 1024;
+
+fn is_somebody(identity: &Identity) -> bool {
+    identity.access_key_id.is_some() || identity.api_key.is_some()
 }
 
 /// Puts an answer of ours where a response stands.
@@ -293,27 +345,6 @@ pub fn reply_into(payload: &mut Payload, sent: &[u8]) {
     let (head, body) = sent.split_at(body);
     payload.response_head = head.to_vec();
     payload.response_body = body.to_vec();
-}
-
-/// Who `credentials` claim to be.
-#[must_use]
-pub fn identity(credentials: &Credentials) -> Identity {
-    match credentials {
-        Credentials::SigV4(signature) => {
-            let id = &signature.scope.access_key_id;
-            Identity {
-                account_id: sigv4::account_of(id),
-                session: Some(sigv4::is_session(id)),
-                access_key_id: Some(id.clone()),
-                ..Identity::default()
-            }
-        }
-        Credentials::Bearer { label } => Identity {
-            api_key: Some(label.clone()),
-            ..Identity::default()
-        },
-        Credentials::Other | Credentials::None => Identity::default(),
-    }
 }
 
 fn keep(kept: &mut Vec<u8>, truncated: &mut bool, limit: usize, content: &[u8]) {

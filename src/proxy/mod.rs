@@ -3,15 +3,17 @@
 //! - `connection`: one client connection and the layers that open inside it.
 //! - `route`: pure; where a request goes.
 //! - `exchange`: one request and its response.
-//! - `relay`: the two directions of it.
-//! - `meter`: what is learned on the way, and the record.
+//! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
+//! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
 //! - `tunnel`: what is never opened.
 //! - `reply`, `explain`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
 
 mod asked;
+pub mod caller;
 mod closing;
 pub mod connection;
+pub mod drain;
 pub mod exchange;
 mod explain;
 pub mod meter;
@@ -23,11 +25,14 @@ pub mod tunnel;
 #[cfg(test)]
 mod route_tests;
 
-use tokio::sync::watch;
+use std::sync::Arc;
 
+use tokio::sync::{Semaphore, watch};
+
+use self::caller::Sessions;
+use self::meter::Settled;
 use crate::config::Settings;
 use crate::ledger::writer::Ledger;
-use crate::ledger::{Payload, UsageRecord};
 use crate::net::pool::UpstreamPool;
 use crate::net::tls_server::ServerConfigs;
 use crate::telemetry;
@@ -42,6 +47,10 @@ pub struct Services {
     pub pool: UpstreamPool,
     /// Where records are kept.
     pub ledger: Ledger,
+    /// Whose session credentials are whose.
+    pub sessions: Sessions,
+    /// Answers that may be read on for clients that are gone.
+    pub drains: Arc<Semaphore>,
     /// How far the gate's stop has come.
     pub phase: watch::Receiver<Phase>,
 }
@@ -59,10 +68,19 @@ pub enum Phase {
 
 impl Services {
     /// Keeps a settled exchange: ledger first, then its line. Returns when it is committed.
-    pub async fn record(&self, settled: Option<(UsageRecord, Option<Payload>)>) {
-        let Some((record, payload)) = settled else {
+    pub async fn record(&self, settled: Option<Settled>) {
+        let Some(Settled {
+            mut record,
+            payload,
+            session,
+        }) = settled
+        else {
             return;
         };
+        if let Some(session) = session {
+            self.sessions.learn(session);
+        }
+        caller::name(&mut record, &self.settings.accounting.aliases);
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.ledger.commit(record, payload).await;

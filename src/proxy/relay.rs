@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use super::Services;
+use super::drain::Drain;
 use super::meter::Meter;
 use crate::ledger::Outcome;
 use crate::net::stream::BoxDuplex;
@@ -36,6 +37,8 @@ pub struct Relay<'a> {
     /// The client ended its sending side, and ours towards the upstream ends with it: that connection carries no
     /// further request.
     pub half_closed: AtomicBool,
+    /// What happens to the response once its client is gone.
+    pub drain: Drain<'a>,
 }
 
 /// The client's side of a connection, for reading.
@@ -181,6 +184,10 @@ impl Relay<'_> {
             // It may only have closed its sending side. The upstream sees what we saw, as it would without us.
             Ok(()) if !client.secured => {
                 self.half_closed.store(true, Ordering::Relaxed);
+                if self.drain.is_wanted() {
+                    // It may have been all it had to say: the answer is wanted either way.
+                    return RequestEnd::HalfClosed;
+                }
                 match upstream.shutdown().await {
                     Ok(()) => RequestEnd::HalfClosed,
                     Err(_) => RequestEnd::UpstreamGone,
@@ -249,7 +256,7 @@ impl Relay<'_> {
                     forward::response_head(&head, &mut interim).map_err(|error| {
                         ResponseEnd::None(NoResponse::Refused(error.to_string()))
                     })?;
-                    self.write_client(client, &interim).await?;
+                    self.give(client, &mut interim, &[]).await?;
                 }
             }
         }
@@ -286,7 +293,6 @@ impl Relay<'_> {
         buffer: &mut BytesMut,
         client: &mut WriteHalf<BoxDuplex>,
     ) -> Result<(), ResponseEnd> {
-        let limit = self.services.settings.timeouts.body;
         let silence = self.services.settings.timeouts.upstream_silence;
         let mut decoder = framing.decoder();
         let mut ranges = Vec::new();
@@ -302,27 +308,16 @@ impl Relay<'_> {
             let piece = buffer.split_to(taken);
             if decoder.ended() {
                 self.meter.response_piece(&piece, &ranges);
-                self.services
-                    .record(self.meter.settle(Outcome::Complete))
-                    .await;
-                return write_joined(client, &mut pending, &piece, limit)
-                    .await
-                    .map_err(|_| ResponseEnd::ClientGone);
+                self.settle().await;
+                return self.give(client, &mut pending, &piece).await;
             }
-            if write_joined(client, &mut pending, &piece, limit)
-                .await
-                .is_err()
-            {
-                return Err(ResponseEnd::ClientGone);
-            }
+            self.give(client, &mut pending, &piece).await?;
             self.meter.response_piece(&piece, &ranges);
             drop(piece);
             match timeout(silence, read_piece(upstream, buffer)).await {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0)) if matches!(decoder, BodyDecoder::UntilClose) => {
-                    self.services
-                        .record(self.meter.settle(Outcome::Complete))
-                        .await;
+                    self.settle().await;
                     return Ok(());
                 }
                 Ok(Ok(0)) => return Err(cut(&decoder, &"the connection ended inside the message")),
@@ -332,15 +327,36 @@ impl Relay<'_> {
         }
     }
 
-    async fn write_client(
+    /// A whole response has come.
+    async fn settle(&self) {
+        let outcome = if self.drain.is_running() {
+            Outcome::ClientAborted
+        } else {
+            Outcome::Complete
+        };
+        self.services.record(self.meter.settle(outcome, true)).await;
+    }
+
+    /// Gives the client a head that waits, if one does, and `piece` behind it; or nobody, if it is gone and its answer
+    /// is drained.
+    async fn give(
         &self,
         client: &mut WriteHalf<BoxDuplex>,
-        bytes: &[u8],
+        pending: &mut Vec<u8>,
+        piece: &[u8],
     ) -> Result<(), ResponseEnd> {
         let limit = self.services.settings.timeouts.body;
-        write_joined(client, &mut Vec::new(), bytes, limit)
-            .await
-            .map_err(|_| ResponseEnd::ClientGone)
+        let gone =
+            self.drain.is_running() || write_joined(client, pending, piece, limit).await.is_err();
+        if !gone {
+            return Ok(());
+        }
+        *pending = Vec::new();
+        if self.drain.begin() && self.drain.take(piece.len()) {
+            Ok(())
+        } else {
+            Err(ResponseEnd::ClientGone)
+        }
     }
 }
 

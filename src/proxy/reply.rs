@@ -45,6 +45,8 @@ pub enum Kind {
     NoCertificate,
     /// The gate is stopping.
     Stopping,
+    /// Nothing can be recorded, and the operator wants nothing served that is not.
+    LedgerFailing,
 }
 
 /// How one row is answered.
@@ -105,6 +107,10 @@ impl Kind {
             Self::UpstreamProtocol => unavailable("upstream-protocol"),
             Self::NoCertificate => unavailable("no-certificate"),
             Self::Stopping => unavailable("stopping"),
+            Self::LedgerFailing => Row {
+                outcome: Outcome::Refused,
+                ..unavailable("ledger-failing")
+            },
             Self::UpstreamSilent => row(
                 StatusCode::REQUEST_TIMEOUT,
                 "ModelTimeoutException",

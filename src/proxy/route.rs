@@ -55,6 +55,8 @@ pub enum Route {
 pub struct Plan {
     /// By which door it came.
     pub entry: Entry,
+    /// The prefix of the route it came by.
+    pub route: Option<String>,
     /// Where it goes.
     pub origin: Origin,
     /// The origin-form to send, when the received target is another.
@@ -94,6 +96,7 @@ pub fn route(head: &RequestHead, scope: &Scope, rules: Rules<'_>) -> Route {
 /// A door and the upstream behind it, before the request has been looked at closely.
 struct Place<'a> {
     entry: Entry,
+    route: Option<String>,
     origin: Origin,
     target: Option<String>,
     host_field: Option<Authority<'a>>,
@@ -181,6 +184,7 @@ impl<'a> Place<'a> {
                 }
                 Ok(Self {
                     entry,
+                    route: None,
                     origin: origin.clone(),
                     target: None,
                     host_field,
@@ -219,6 +223,7 @@ impl<'a> Place<'a> {
         let origin = origin(scheme, authority);
         Ok(Self {
             entry: Entry::Forward,
+            route: None,
             origin,
             target: Some(target),
             host_field,
@@ -277,6 +282,7 @@ impl<'a> Place<'a> {
         };
         Ok(Self {
             entry: Entry::Route,
+            route: Some(rule.prefix.clone()),
             origin,
             target: Some(target),
             host_field,
@@ -287,6 +293,7 @@ impl<'a> Place<'a> {
     fn transparent(host: Authority<'a>) -> Self {
         Self {
             entry: Entry::Transparent,
+            route: None,
             origin: origin(Scheme::Https, host),
             target: None,
             host_field: Some(host),
@@ -343,6 +350,7 @@ impl<'a> Place<'a> {
         };
         Ok(Route::Exchange(Box::new(Plan {
             entry: self.entry,
+            route: self.route,
             origin: self.origin,
             target: self.target,
             host,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use super::Services;
-use super::meter::Arrival;
+use super::meter::{Arrival, Settled};
 use super::reply::{Kind, Reply};
 use crate::ledger::{Entry, Outcome, UsageRecord};
 use crate::net::dial::{DialError, Reach};
@@ -68,7 +68,7 @@ pub async fn run(
 async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, outcome: Outcome) {
     record.outcome = outcome;
     record.duration_ms = arrival.elapsed_ms();
-    services.record(Some((record, None))).await;
+    services.record(Some(Settled::only(record, None))).await;
 }
 
 fn refusal(error: &DialError) -> Reply {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tollgate::config::LedgerFailure;
 use tollgate::ledger::{FILE_NAME, Outcome};
 
-use crate::support::{BEDROCK, Door, End, Gate, RawClient, RawUpstream};
+use crate::support::gate::Plan;
+use crate::support::{BEDROCK, Door, End, Gate, RawClient, RawUpstream, within};
 
 /// A response as a part before its last piece, and that piece. An empty piece stands for the connection's end.
 const RESPONSES: &[(&[u8], &[u8])] = &[
@@ -116,6 +118,65 @@ async fn a_ledger_that_hangs_holds_an_answer_up_but_does_not_keep_it() {
     ledger.execute_batch("ROLLBACK").unwrap();
     client.close().await;
     assert_eq!(gate.stop().await.record().outcome, Outcome::Complete);
+}
+
+#[tokio::test]
+async fn a_strict_operator_serves_nothing_while_nothing_can_be_recorded() {
+    let upstream = RawUpstream::tls().await;
+    let plan = Plan::new().before(&upstream);
+    let gate = plan
+        .with(|settings| settings.accounting.on_ledger_failure = LedgerFailure::Refuse)
+        .start()
+        .await;
+    let ledger = Connection::open(gate.home().join(FILE_NAME)).unwrap();
+    ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The call that meets the failure has been paid for: its answer is passed on.
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    let mut served = ask(&upstream, &mut client, Door::Connect).await;
+    served
+        .send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
+    assert_eq!(client.answer().await.text(), "abc");
+    let call = "POST /model/m/converse HTTP/1.1\r\nHost: bedrock-runtime.us-east-1.amazonaws.com\r\n\
+                Content-Length: 2\r\n\r\n{}";
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client.send(call).await;
+    client
+        .answer()
+        .await
+        .assert_typed(503, "ServiceUnavailableException", "ledger-failing");
+    assert_eq!(upstream.connections(), 1);
+    ledger.execute_batch("ROLLBACK").unwrap();
+    // It is tried again within seconds; until then calls are refused, afterwards they are served.
+    let served = tokio::spawn(async move {
+        let mut served = upstream.accept().await;
+        served.request().await;
+        served
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+            .await;
+        served
+    });
+    let recovered = async {
+        loop {
+            let mut client = Door::Connect.open(&gate, BEDROCK).await;
+            client.send(call).await;
+            if client.answer().await.status() == 200 {
+                return;
+            }
+        }
+    };
+    within("the ledger's recovery", recovered).await;
+    within("the upstream", served).await.unwrap();
+    let outcomes: Vec<_> = gate
+        .stop()
+        .await
+        .records()
+        .iter()
+        .map(|record| record.outcome)
+        .collect();
+    assert_eq!(outcomes.first(), Some(&Outcome::Complete));
+    assert_eq!(outcomes.get(1), Some(&Outcome::Refused));
+    assert_eq!(outcomes.last(), Some(&Outcome::Complete));
 }
 
 #[tokio::test]

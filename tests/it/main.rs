@@ -15,12 +15,14 @@
 mod architecture;
 mod byte_exact_requests;
 mod byte_exact_responses;
+mod callers;
 mod certificates;
 mod client_endings;
 mod connections;
 mod counted_first;
 mod destinations;
 mod doors;
+mod drains;
 mod early_answers;
 mod hostile;
 mod http2;

@@ -35,7 +35,12 @@ pub(crate) struct RawUpstream {
 impl RawUpstream {
     /// Speaks TLS, with a certificate for Bedrock and [`ELSEWHERE`].
     pub(crate) async fn tls() -> Self {
-        let (config, ca_pem) = server_config();
+        Self::tls_for(ELSEWHERE).await
+    }
+
+    /// The same with a certificate for `name`, too.
+    pub(crate) async fn tls_for(name: &str) -> Self {
+        let (config, ca_pem) = server_config(name);
         Self::start(Some(TlsAcceptor::from(Arc::new(config))), Some(ca_pem)).await
     }
 
@@ -103,17 +108,13 @@ async fn accept(
     }
 }
 
-fn server_config() -> (ServerConfig, String) {
+fn server_config(name: &str) -> (ServerConfig, String) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_certificate = ca.self_signed(&ca_key).unwrap();
     let key = KeyPair::generate().unwrap();
-    let names = [
-        BEDROCK,
-        ELSEWHERE,
-        "bedrock-runtime.eu-west-1.amazonaws.com",
-    ];
+    let names = [BEDROCK, name, "bedrock-runtime.eu-west-1.amazonaws.com"];
     let leaf = CertificateParams::new(names.map(str::to_owned)).unwrap();
     let leaf = leaf
         .signed_by(&key, &Issuer::from_params(&ca, &ca_key))

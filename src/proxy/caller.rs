@@ -1,0 +1,123 @@
+//! Who called, for the record: what the request claims, the names that the operator gave, and the roles learned from STS.
+//!
+//! Everything here is a claim until the upstream has answered 2xx, which `meter` notes. Reading credentials is left to
+//! `aws::sigv4`, the names to the configuration.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use crate::aws::sigv4::{self, Credentials};
+use crate::aws::sts::Session;
+use crate::aws::user_agent;
+use crate::config::Aliases;
+use crate::ledger::{Identity, UsageRecord};
+use crate::wire::http1::RequestHead;
+
+/// Whose session credentials are whose, as STS said. Bounded: the oldest are forgotten.
+#[derive(Debug, Default)]
+pub struct Sessions(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    roles: HashMap<String, String>,
+    oldest_first: VecDeque<String>,
+}
+
+/// Sessions remembered. They last twelve hours at most; this many in that time is a large company.
+const MAX_SESSIONS: usize = 64 * 1024;
+
+impl Sessions {
+    /// Remembers what STS said.
+    pub fn learn(&self, session: Session) {
+        let Session { access_key_id, arn } = session;
+        tracing::debug!(access_key_id, arn, "learned whose session this is");
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.roles.insert(access_key_id.clone(), arn).is_none() {
+            known.oldest_first.push_back(access_key_id);
+        }
+        if known.oldest_first.len() > MAX_SESSIONS
+            && let Some(oldest) = known.oldest_first.pop_front()
+        {
+            known.roles.remove(&oldest);
+        }
+    }
+
+    /// The ARN that this key id stands for.
+    #[must_use]
+    pub fn role(&self, access_key_id: &str) -> Option<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.roles.get(access_key_id).cloned()
+    }
+}
+
+/// Who `head` and its `credentials` claim to be.
+#[must_use]
+pub fn identity(head: &RequestHead, credentials: &Credentials, sessions: &Sessions) -> Identity {
+    let user_agent = head.fields().first("user-agent").unwrap_or_default();
+    let mut identity = Identity {
+        sdk: user_agent::sdk(user_agent),
+        app_id: user_agent::app_id(user_agent),
+        ..Identity::default()
+    };
+    match credentials {
+        Credentials::SigV4(signature) => {
+            let id = &signature.scope.access_key_id;
+            identity.account_id = sigv4::account_of(id);
+            identity.session = Some(sigv4::is_session(id));
+            identity.role = sessions.role(id);
+            identity.access_key_id = Some(id.clone());
+        }
+        Credentials::Bearer { label } => identity.api_key = Some(label.clone()),
+        Credentials::Other | Credentials::None => {}
+    }
+    identity
+}
+
+/// Puts the operator's names into `record`: the caller's by the most telling id that has one, and the model's.
+pub fn name(record: &mut UsageRecord, aliases: &Aliases) {
+    let name = |id: &Option<String>| aliases.name(id.as_deref()?).map(str::to_owned);
+    let identity = &record.identity;
+    let ids = [
+        &identity.role,
+        &identity.access_key_id,
+        &identity.api_key,
+        &identity.proxy_user,
+        &identity.account_id,
+    ];
+    let known = ids.iter().find_map(|id| name(id));
+    record.identity.name = known;
+    record.model_name = name(&record.model);
+}
+
+/// Notes which attempt of which call this is.
+pub fn attempt(record: &mut UsageRecord, head: &RequestHead) {
+    let fields = head.fields();
+    record.invocation_id = fields
+        .first("amz-sdk-invocation-id")
+        .and_then(user_agent::invocation_id);
+    record.attempt = fields
+        .first("amz-sdk-request")
+        .and_then(user_agent::attempt);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_sessions_are_forgotten() {
+        let sessions = Sessions::default();
+        for n in 0..=MAX_SESSIONS {
+            sessions.learn(Session {
+                access_key_id: format!("ASIA{n}"),
+                arn: format!("arn:{n}"),
+            });
+        }
+        assert_eq!(sessions.role("ASIA0"), None);
+        assert_eq!(sessions.role("ASIA1").as_deref(), Some("arn:1"));
+        assert_eq!(
+            sessions.role(&format!("ASIA{MAX_SESSIONS}")),
+            Some(format!("arn:{MAX_SESSIONS}"))
+        );
+    }
+}
