@@ -4,6 +4,8 @@
 //! written down: the credential scope, the signed header names, a label of a bearer key. Signatures, session tokens and
 //! keys are left where they were. Grammar: AWS Signature Version 4 and 4A, RFC 6750 for bearer keys.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -19,6 +21,8 @@ pub enum Credentials {
     Bearer {
         /// `key-` and twelve hexadecimal digits: the same for the same key, and not reversible.
         label: String,
+        /// Whose key made it, where it is a short-term key: that is a pre-signed request, written as base64.
+        scope: Option<CredentialScope>,
     },
     /// Credentials of another scheme, malformed ones, or more than one.
     Other,
@@ -318,8 +322,26 @@ fn from_key(key: &[u8]) -> Credentials {
         .collect();
     Credentials::Bearer {
         label: format!("key-{digits}"),
+        scope: short_term_scope(key),
     }
 }
+
+/// `bedrock-api-key-` and, in base64, `bedrock.amazonaws.com/?…&X-Amz-Credential=…&X-Amz-Signature=…`. Only the scope is
+/// taken; signature and session token stay where they are.
+fn short_term_scope(key: &[u8]) -> Option<CredentialScope> {
+    let encoded = key
+        .strip_prefix(SHORT_TERM.as_bytes())
+        .filter(|encoded| encoded.len() <= MAX_SHORT_TERM)?;
+    let url = STANDARD.decode(encoded).ok()?;
+    match from_query(std::str::from_utf8(&url).ok()?)? {
+        Credentials::SigV4(signature) => Some(signature.scope),
+        _ => None,
+    }
+}
+
+const SHORT_TERM: &str = "bedrock-api-key-";
+/// Longest text after it that is decoded: a session token is a kilobyte or two.
+const MAX_SHORT_TERM: usize = 16 * 1024;
 
 /// RFC 4648 §6.
 fn base32(character: u8) -> Option<u8> {

@@ -11,6 +11,9 @@ use aws_sigv4::sign::v4;
 use bytes::BytesMut;
 use proptest::prelude::*;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::sigv4::{
     CredentialScope, Credentials, Placement, Signature, account_of, is_session, read,
 };
@@ -192,9 +195,34 @@ fn what_another_signer_makes_is_read() {
 }
 
 #[test]
+fn a_short_term_key_tells_whose_key_made_it_and_a_long_term_key_nothing() {
+    let url = "bedrock.amazonaws.com/?Action=CallWithBearerToken&X-Amz-Algorithm=AWS4-HMAC-SHA256&\
+               X-Amz-Credential=ASIAEXAMPLE000000001%2F20261122%2Fus-west-2%2Fbedrock%2Faws4_request&\
+               X-Amz-Date=20261122T020730Z&X-Amz-Expires=43200&X-Amz-SignedHeaders=host&\
+               X-Amz-Security-Token=secret&X-Amz-Signature=0a1b&Version=1";
+    let scope = |key: &str| match authorization(&format!("Bearer {key}")) {
+        Credentials::Bearer { scope, .. } => scope,
+        other => panic!("{other:?}"),
+    };
+    let key = format!("bedrock-api-key-{}", STANDARD.encode(url));
+    let found = scope(&key).unwrap();
+    assert_eq!(found.access_key_id, "ASIAEXAMPLE000000001");
+    assert_eq!(found.region.as_deref(), Some("us-west-2"));
+    for cut in 0..key.len() {
+        let cut = key.get(..cut).unwrap();
+        if !cut.is_empty() {
+            assert!(scope(cut).is_none_or(|scope| scope == found), "{cut}");
+        }
+    }
+    let long_term = format!("ABSK{}", STANDARD.encode("BedrockAPIKey-abcd-at-1:secret"));
+    assert_eq!(scope(&long_term), None);
+    assert_eq!(scope("bedrock-api-key-****"), None);
+}
+
+#[test]
 fn a_bearer_label_is_stable_and_shows_nothing_of_the_key() {
     let label = |credentials: Credentials| match credentials {
-        Credentials::Bearer { label } => label,
+        Credentials::Bearer { label, .. } => label,
         other => panic!("{other:?}"),
     };
     let key = "bedrock-api-key-FAKEFAKEFAKE";

@@ -61,16 +61,24 @@ pub fn identity(head: &RequestHead, credentials: &Credentials, sessions: &Sessio
     };
     match credentials {
         Credentials::SigV4(signature) => {
-            let id = &signature.scope.access_key_id;
-            identity.account_id = sigv4::account_of(id);
-            identity.session = Some(sigv4::is_session(id));
-            identity.role = sessions.role(id);
-            identity.access_key_id = Some(id.clone());
+            by_key_id(&mut identity, &signature.scope.access_key_id, sessions);
         }
-        Credentials::Bearer { label } => identity.api_key = Some(label.clone()),
+        Credentials::Bearer { label, scope } => {
+            identity.api_key = Some(label.clone());
+            if let Some(scope) = scope {
+                by_key_id(&mut identity, &scope.access_key_id, sessions);
+            }
+        }
         Credentials::Other | Credentials::None => {}
     }
     identity
+}
+
+fn by_key_id(identity: &mut Identity, access_key_id: &str, sessions: &Sessions) {
+    identity.account_id = sigv4::account_of(access_key_id);
+    identity.session = Some(sigv4::is_session(access_key_id));
+    identity.role = sessions.role(access_key_id);
+    identity.access_key_id = Some(access_key_id.to_owned());
 }
 
 /// Puts the operator's names into `record`: the caller's by the most telling id that has one, and the model's.
