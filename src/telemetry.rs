@@ -131,13 +131,18 @@ impl fmt::Display for Text<'_> {
         let usage = &record.usage;
         let identity = &record.identity;
         let who = identity
-            .access_key_id
+            .name
             .as_ref()
+            .or(identity.access_key_id.as_ref())
             .or(identity.api_key.as_ref())
             .or(identity.proxy_user.as_ref());
+        let usd = record
+            .cost
+            .usd
+            .map_or_else(|| "-".to_owned(), |usd| usd.to_string());
         write!(
             f,
-            "{} {} {} {} {} {} {} in={} out={} cache_read={} cache_write={} bytes={}/{} ms={:.1} who={} id={}",
+            "{} {} {} {} {} {} {} in={} out={} cache_read={} cache_write={} usd={} bytes={}/{} ms={:.1} who={} id={}",
             record.time,
             serde_name(record.entry),
             record
@@ -151,6 +156,7 @@ impl fmt::Display for Text<'_> {
             count(usage.output_tokens),
             count(usage.cache_read_tokens),
             count(usage.cache_write_tokens),
+            usd,
             record.request_bytes,
             record.response_bytes,
             record.duration_ms,
