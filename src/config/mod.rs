@@ -6,12 +6,13 @@
 pub mod hosts;
 pub mod load;
 pub mod options;
+mod prices;
 pub mod settings;
 
 #[cfg(test)]
 mod settings_tests;
 
 pub use hosts::{HostPattern, HostRules};
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, load_prices};
 pub use options::{HomeOption, Options};
 pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings, Timeouts};
