@@ -72,8 +72,9 @@ begin 'the program for the checks below: cargo build'
 cargo build --locked
 export TOLLGATE_BINARY=$target/debug/tollgate
 
-begin 'documents: links and commands'
+begin 'documents: links and commands; the price book as its script makes it'
 "$python" tests/documents.py
+"$python" src/spend/prices/make_book.py --check
 
 begin 'real clients: packages'
 mkdir -p "$cache"

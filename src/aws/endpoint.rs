@@ -138,7 +138,7 @@ fn is_vpc_endpoint_id(label: &str) -> bool {
 }
 
 /// `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`: two to four letters, words, a number.
-fn is_region(label: &str) -> bool {
+pub(crate) fn is_region(label: &str) -> bool {
     let Some((words, number)) = label.rsplit_once('-') else {
         return false;
     };

@@ -4,9 +4,13 @@
 //! a mistake in it is reported with its line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::options::{HomeOption, Options};
+use super::prices;
 use super::settings::Settings;
+use crate::spend::PriceBook;
+use crate::spend::litellm::PriceFileError;
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,22 @@ pub enum ConfigError {
         /// Line, column and reason.
         source: toml::de::Error,
     },
+    /// The price file cannot be read.
+    #[error("the price file {path} cannot be read")]
+    PricesUnreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The price file is not what it should be.
+    #[error("the price file {path} cannot be used")]
+    Prices {
+        /// Which file.
+        path: PathBuf,
+        /// Which entry, and why.
+        source: PriceFileError,
+    },
     /// The options could not be laid over each other.
     #[error("the options do not fit together: {0}")]
     Merge(String),
@@ -51,18 +71,31 @@ const DEFAULT_FILE: &str = "tollgate.toml";
 /// # Errors
 /// [`ConfigError`]: what was found, where, and what should stand there.
 pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigError> {
-    let file = match &home.config {
-        Some(path) => read(path)?,
-        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
-        None => toml::Table::new(),
-    };
-    let merged = overlay(file, options)?;
+    let merged = merge(options, home)?;
+    let prices_file = merged.prices_file.clone();
     let home = match (&home.home, &merged.home) {
         (Some(home), _) | (None, Some(home)) => home.clone(),
         (None, None) => default_home()?,
     };
     let api_base = std::env::var("AISERVICE_API_BASE").ok();
-    Settings::from_options(merged, home, api_base.as_deref())
+    let mut settings = Settings::from_options(merged, home, api_base.as_deref())?;
+    if let Some(path) = prices_file {
+        settings.prices = Arc::new(prices::with_file(&settings.prices, &path)?);
+    }
+    Ok(settings)
+}
+
+/// The prices alone, for commands that need nothing else to be in order.
+///
+/// # Errors
+/// [`ConfigError`] as for [`load`].
+pub fn load_prices(options: &Options, home: &HomeOption) -> Result<PriceBook, ConfigError> {
+    let merged = merge(options, home)?;
+    let book = prices::book(&merged.price)?;
+    match &merged.prices_file {
+        Some(path) => prices::with_file(&book, path),
+        None => Ok(book),
+    }
 }
 
 /// The home directory for commands that only read it.
@@ -80,6 +113,15 @@ fn default_home() -> Result<PathBuf, ConfigError> {
     dirs::data_dir()
         .map(|data| data.join("tollgate"))
         .ok_or(ConfigError::NoHome)
+}
+
+fn merge(options: &Options, home: &HomeOption) -> Result<Options, ConfigError> {
+    let file = match &home.config {
+        Some(path) => read(path)?,
+        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
+        None => toml::Table::new(),
+    };
+    overlay(file, options)
 }
 
 fn read(path: &Path) -> Result<toml::Table, ConfigError> {

@@ -8,6 +8,7 @@ pub mod aliases;
 pub mod hosts;
 pub mod load;
 pub mod options;
+mod prices;
 pub mod settings;
 
 #[cfg(test)]
@@ -16,6 +17,6 @@ mod settings_tests;
 pub use accounting::{Accounting, ClientAbort, DrainLimits, LedgerFailure};
 pub use aliases::Aliases;
 pub use hosts::{HostPattern, HostRules};
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, load_prices};
 pub use options::{HomeOption, Options};
 pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings, Timeouts};

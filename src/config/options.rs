@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::spend::operator::PriceEntry;
+
 /// What every command needs to find its files.
 #[derive(Args, Clone, Debug, Default)]
 pub struct HomeOption {
@@ -158,6 +160,16 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub aliases: std::collections::BTreeMap<String, String>,
+
+    /// Price file laid over the built-in prices: LiteLLM's model_prices_and_context_window.json, as it is
+    #[arg(long, env = "TOLLGATE_PRICES_FILE", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices_file: Option<PathBuf>,
+
+    /// `[[price]]` tables: what a model costs
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub price: Vec<PriceEntry>,
 
     /// `[[route]]` tables: prefix and upstream
     #[arg(skip)]

@@ -5,12 +5,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::accounting::Accounting;
 use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
+use super::prices;
+use crate::spend::PriceBook;
 use crate::wire::http1::{RequestTarget, Scheme};
 
 /// Everything the gate needs to know.
@@ -48,6 +51,8 @@ pub struct Settings {
     pub routes: Vec<RouteRule>,
     /// How exchanges are counted, named and recorded.
     pub accounting: Accounting,
+    /// What calls cost.
+    pub prices: Arc<PriceBook>,
     /// How long we wait for what.
     pub timeouts: Timeouts,
 }
@@ -226,6 +231,7 @@ impl Settings {
             )?,
             routes: routes(&options.route, base.transpose()?)?,
             accounting,
+            prices: Arc::new(prices::book(&options.price)?),
             timeouts: Timeouts::default(),
         })
     }
