@@ -26,8 +26,14 @@ impl ChunkReader {
         }
     }
 
-    /// Reads the payload of a chunk, by the help of a scanner for its wrapper, into the tally.
-    pub(crate) fn read(&mut self, payload: &[u8], wrapper: &mut JsonScanner, tally: &mut Tally) {
+    /// Reads the payload of a chunk, by the help of a scanner for its wrapper, into the tally. Returns whether the
+    /// document in it is whole.
+    pub(crate) fn read(
+        &mut self,
+        payload: &[u8],
+        wrapper: &mut JsonScanner,
+        tally: &mut Tally,
+    ) -> bool {
         wrapper.reset();
         self.document.reset();
         self.base64.reset();
@@ -41,6 +47,7 @@ impl ChunkReader {
         base64.finish(|bytes| {
             document.push(bytes, tally).ok();
         });
+        document.is_complete()
     }
 }
 
@@ -159,6 +166,8 @@ impl Base64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
@@ -167,13 +176,16 @@ mod tests {
 
     /// The input count that these payloads tell, one chunk after the other.
     fn input_of(payloads: &[String]) -> Option<u64> {
-        let mut tally = Tally::new(&MODEL_PATHS);
+        let mut tally = Tally::new(Arc::clone(&MODEL_PATHS));
         let mut reader = ChunkReader::new();
         let mut wrapper = Tally::scanner();
         for payload in payloads {
             reader.read(payload.as_bytes(), &mut wrapper, &mut tally);
         }
-        tally.settle(UsageSource::Stream).input_tokens
+        tally
+            .counts()
+            .settle(false, UsageSource::Stream)
+            .input_tokens
     }
 
     fn wrap(base64: &str) -> String {

@@ -2,40 +2,70 @@
 //!
 //! It sees copies, after they were passed on: whatever it meets, malformed or hostile, changes nothing for the caller.
 //! Memory is bounded whatever comes. The response's head decides how its body is read; the operation only says whether
-//! there are tokens in it at all. Which sources there are and which is believed stands in `tally`.
+//! there are tokens in it at all. Which sources there are and which is believed stands in `counts`, what is left to be
+//! estimated in `untold`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::aws::ModelId;
 use crate::aws::operation::Operation;
+use crate::usage::answer::{Answer, body_kind, read_count_headers};
 use crate::usage::coding::{ContentDecoder, codings};
-use crate::usage::family::Count;
-use crate::usage::paths::{AGENT_PATHS, ERROR_PATHS, MODEL_PATHS};
-use crate::usage::request::RequestReader;
+use crate::usage::estimate::Untold;
+use crate::usage::family::Word;
+use crate::usage::paths::{AGENT_PATHS, SERVICE_PATHS};
+use crate::usage::patterns::{Applicable, Patterns};
+use crate::usage::request::{Asked, RequestReader, operation_generates, tags_from_header};
 use crate::usage::response::{BodyKind, ResponseReader};
-use crate::usage::tally::{Tally, error_name};
+use crate::usage::sample::Sample;
+use crate::usage::tally::Tally;
 use crate::usage::tokens::{TokenUsage, UsageSource};
-use crate::wire::http1::{FieldLines, ResponseHead};
+use crate::usage::untold::untold;
+use crate::usage::words::error_name;
+use crate::wire::http1::{RequestHead, ResponseHead};
 
 /// The observer of one exchange.
 pub struct ExchangeObserver {
     operation: Option<Operation>,
+    taught: Applicable,
+    asked: Asked,
     request: Option<RequestReader>,
     response: Option<Response>,
 }
 
 /// What the response's head said, and the reader of its body.
 struct Response {
+    status: u16,
     is_stream: bool,
     error_type: Option<String>,
     aws_request_id: Option<String>,
+    service_tier: Option<String>,
+    performance_latency: Option<String>,
     body: ContentDecoder<ResponseReader>,
 }
 
 /// What an exchange told about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// Token counts.
+    /// Token counts, as far as they were told.
     pub usage: TokenUsage,
+    /// What was not told and can be estimated; see [`estimate`](crate::usage::estimate()).
+    pub untold: Option<Untold>,
+    /// What is counted in other units than tokens: images, guardrail text units, …
+    pub units: BTreeMap<String, u64>,
     /// The model named in the request body, for operations that name it there.
     pub model: Option<String>,
+    /// The model that the response names.
+    pub response_model: Option<String>,
+    /// The service tier that the request asks for.
+    pub asked_tier: Option<String>,
+    /// The service tier that the response names.
+    pub service_tier: Option<String>,
+    /// The latency configuration that the request asks for.
+    pub asked_latency: Option<String>,
+    /// The latency configuration that the response names.
+    pub performance_latency: Option<String>,
     /// The response was a stream.
     pub stream: bool,
     /// `x-amzn-errortype` without its namespace, or the exception in the stream.
@@ -44,19 +74,18 @@ pub struct Observation {
     pub aws_request_id: Option<String>,
     /// The stop reason as the model gave it.
     pub finish_reason: Option<String>,
-    /// `requestMetadata` of the request's body; the header of that name is read by
-    /// [`tags_from_header`](crate::usage::tags_from_header).
+    /// What the header and the body of the request say in `requestMetadata`, the body's word last.
     pub tags: Vec<(String, String)>,
+    /// What an auditor should know about the numbers, one short code each.
+    pub notes: Vec<&'static str>,
 }
 
-/// Who answers, which says whose shapes to look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Model,
-    Agent,
-    /// Nobody who generates: there are no tokens to be told.
-    Service,
-}
+/// A note: the input count of this stream seems to include cache tokens that its total adds again. The numbers are as
+/// they were told.
+pub const CACHE_COUNTED_TWICE: &str = "cache-counted-twice";
+
+/// A note: more cache tokens were told than the input count that includes them; the input is recorded as 0.
+pub const CACHE_EXCEEDS_INPUT: &str = "cache-exceeds-input";
 
 impl ExchangeObserver {
     /// An observer for one exchange.
@@ -64,9 +93,39 @@ impl ExchangeObserver {
     pub fn new(operation: Option<Operation>) -> Self {
         Self {
             operation,
+            taught: Applicable::default(),
+            asked: Asked::default(),
             request: operation.and_then(RequestReader::new),
             response: None,
         }
+    }
+
+    /// An observer that also reads what the operator taught for this host, route and model. `model` is the one in the
+    /// request's path; where it names none, the one in its body is believed.
+    #[must_use]
+    pub fn for_call(
+        operation: Option<Operation>,
+        patterns: &Arc<Patterns>,
+        host: &str,
+        route: Option<&str>,
+        model: Option<&str>,
+    ) -> Self {
+        Self {
+            taught: patterns.for_exchange(host, route, model),
+            ..Self::new(operation)
+        }
+    }
+
+    /// Shows the request head: what it asks for, and its tags.
+    pub fn request_head(&mut self, head: &RequestHead) {
+        let fields = head.fields();
+        let word = |name| fields.text_of(name).and_then(asked_word);
+        self.asked.tier = word("x-amzn-bedrock-service-tier");
+        self.asked.latency = word("x-amzn-bedrock-performanceconfig-latency");
+        self.asked.tags = fields
+            .first("x-amzn-bedrock-request-metadata")
+            .map(tags_from_header)
+            .unwrap_or_default();
     }
 
     /// Shows a piece of the request body, transfer coding removed.
@@ -78,7 +137,14 @@ impl ExchangeObserver {
 
     /// Shows the final response head.
     pub fn response_head(&mut self, head: &ResponseHead) {
-        self.response = Some(Response::new(Answer::of(self.operation), head));
+        let model = self.request.as_ref().and_then(RequestReader::model);
+        let answer = Answer::of(self.operation);
+        let paths = match answer {
+            Answer::Model => self.taught.paths(model),
+            Answer::Agent => Arc::clone(&AGENT_PATHS),
+            Answer::Service => Arc::clone(&SERVICE_PATHS),
+        };
+        self.response = Some(Response::new(answer, Tally::new(paths), head));
     }
 
     /// Shows a piece of the response body, transfer coding removed.
@@ -96,37 +162,43 @@ impl ExchangeObserver {
     #[must_use]
     pub fn first_token_seen(&self) -> bool {
         self.response.as_ref().is_some_and(|response| {
-            !response.body.holds_back() && response.body.sink().tally().text_seen()
+            response.is_stream
+                && !response.body.holds_back()
+                && response.body.sink().tally().generation_seen()
         })
     }
 
     /// What was told. `complete`: the response came to its proper end.
     #[must_use]
     pub fn finish(self, complete: bool) -> Observation {
-        let (model, tags) = self
-            .request
-            .map_or_else(Default::default, RequestReader::finish);
+        let mut asked = self.asked;
+        if let Some(body) = self.request.map(RequestReader::finish) {
+            // Bedrock's own header says more than a member that only the model's vendor knows.
+            asked.tier = asked.tier.or(body.tier);
+            asked.latency = asked.latency.or(body.latency);
+            asked.tags.extend(body.tags);
+            asked.model = body.model;
+            asked.prompt = body.prompt;
+        }
+        let model = self.taught.model().or(asked.model.as_deref());
         let told = self
             .response
-            .map(|response| response.finish(self.operation, complete));
+            .map(|response| response.finish(self.operation, model, asked.prompt.take(), complete));
         Observation {
-            model,
-            tags,
+            model: asked.model,
+            tags: asked.tags,
+            asked_tier: asked.tier,
+            asked_latency: asked.latency,
             ..told.unwrap_or_default()
         }
     }
 }
 
 impl Response {
-    fn new(answer: Answer, head: &ResponseHead) -> Self {
+    fn new(answer: Answer, mut tally: Tally, head: &ResponseHead) -> Self {
         let fields = head.fields();
         let is_failure = head.status() >= 400;
         let kind = body_kind(answer, fields);
-        let mut tally = Tally::new(match answer {
-            Answer::Model => &MODEL_PATHS,
-            Answer::Agent => &AGENT_PATHS,
-            Answer::Service => &ERROR_PATHS,
-        });
         if answer == Answer::Model {
             read_count_headers(fields, &mut tally);
         }
@@ -135,7 +207,9 @@ impl Response {
             reader.give_up();
             Vec::new()
         });
+        let word = |name| fields.text_of(name).and_then(asked_word);
         Self {
+            status: head.status(),
             is_stream: kind != BodyKind::Document,
             error_type: fields
                 .text_of("x-amzn-errortype")
@@ -144,102 +218,85 @@ impl Response {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
             aws_request_id: fields.text_of("x-amzn-requestid").map(str::to_owned),
+            service_tier: word("x-amzn-bedrock-service-tier"),
+            performance_latency: word("x-amzn-bedrock-performanceconfig-latency"),
             body: ContentDecoder::new(&codings, reader),
         }
     }
 
-    fn finish(mut self, operation: Option<Operation>, complete: bool) -> Observation {
+    fn finish(
+        mut self,
+        operation: Option<Operation>,
+        model: Option<&str>,
+        prompt: Option<Sample>,
+        complete: bool,
+    ) -> Observation {
         let decoded = self.body.finish().is_ok();
         let reader = self.body.sink_mut();
         let ended = reader.finish() && decoded && complete;
         let tally = reader.tally();
-        let whole = tally.is_final() || (ended && tally.error_type().is_none());
-        let source = match (self.is_stream, whole) {
-            (false, _) => UsageSource::Body,
-            (true, true) => UsageSource::Stream,
-            (true, false) => UsageSource::Partial,
+        let source = match (self.is_stream, ended) {
+            (false, true) => UsageSource::Body,
+            (true, true) if tally.error_type().is_none() => UsageSource::Stream,
+            (true, _) if tally.is_final() => UsageSource::Stream,
+            _ => UsageSource::Partial,
         };
+        let is_good = (200..300).contains(&self.status);
+        let generates = operation.is_some_and(operation_generates);
+        let word = |word| tally.words().get(word).map(str::to_owned);
         Observation {
-            usage: tally.settle(source),
-            model: None,
+            usage: tally.counts().settle(tally.is_embedding(), source),
+            untold: (is_good && generates)
+                .then(|| untold(tally, self.is_stream, prompt))
+                .flatten(),
+            units: tally
+                .units()
+                .iter()
+                .map(|(unit, count)| ((*unit).to_owned(), *count))
+                .collect(),
             stream: self.is_stream,
             error_type: self
                 .error_type
                 .or_else(|| tally.error_type().map(str::to_owned)),
             aws_request_id: self.aws_request_id,
+            response_model: word(Word::Model),
+            service_tier: self.service_tier.or_else(|| word(Word::ServiceTier)),
+            performance_latency: self
+                .performance_latency
+                .or_else(|| word(Word::PerformanceLatency)),
             finish_reason: finish_reason(operation, tally),
-            tags: Vec::new(),
-        }
-    }
-}
-
-impl Answer {
-    fn of(operation: Option<Operation>) -> Self {
-        match operation {
-            Some(Operation::InvokeAgent | Operation::InvokeInlineAgent) => Self::Agent,
-            Some(
-                Operation::CountTokens
-                | Operation::MessagesCountTokens
-                | Operation::ApplyGuardrail
-                | Operation::InvokeGuardrailChecks
-                | Operation::StartAsyncInvoke
-                | Operation::GetAsyncInvoke
-                | Operation::ListAsyncInvokes
-                | Operation::ListModels
-                | Operation::RetrieveAndGenerate
-                | Operation::RetrieveAndGenerateStream
-                | Operation::Retrieve
-                | Operation::Rerank
-                | Operation::InvokeFlow
-                | Operation::OptimizePrompt
-                | Operation::GenerateQuery,
-            ) => Self::Service,
-            // An operation that is not known may well be a model's: its shapes decide.
-            _ => Self::Model,
-        }
-    }
-}
-
-fn body_kind(answer: Answer, fields: &FieldLines) -> BodyKind {
-    let content_type = fields.text_of("content-type").unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/vnd.amazon.eventstream") {
-        BodyKind::EventStream {
-            chunks_are_documents: answer == Answer::Model,
-        }
-    } else if media_type.eq_ignore_ascii_case("text/event-stream") {
-        BodyKind::ServerSentEvents
-    } else {
-        BodyKind::Document
-    }
-}
-
-/// InvokeModel's counts, which are without cache tokens.
-const COUNT_HEADERS: [(&str, Count); 4] = [
-    ("x-amzn-bedrock-input-token-count", Count::Input),
-    ("x-amzn-bedrock-output-token-count", Count::Output),
-    (
-        "x-amzn-bedrock-cache-read-input-token-count",
-        Count::CacheRead,
-    ),
-    (
-        "x-amzn-bedrock-cache-write-input-token-count",
-        Count::CacheWrite,
-    ),
-];
-
-fn read_count_headers(fields: &FieldLines, tally: &mut Tally) {
-    for (name, count) in COUNT_HEADERS {
-        if let Some(tokens) = fields.text_of(name).and_then(|value| value.parse().ok()) {
-            tally.told_by_header(count, tokens);
+            notes: notes(operation, model, tally),
+            ..Observation::default()
         }
     }
 }
 
 /// The Responses shape has no stop reason of its own: its status says how it ended.
 fn finish_reason(operation: Option<Operation>, tally: &Tally) -> Option<String> {
-    let status = tally.status().filter(|status| {
+    let words = tally.words();
+    let status = words.get(Word::Status).filter(|status| {
         operation == Some(Operation::Responses) && !matches!(*status, "in_progress" | "queued")
     });
-    tally.finish_reason().or(status).map(str::to_owned)
+    words.get(Word::FinishReason).or(status).map(str::to_owned)
+}
+
+/// What is odd about the counts.
+fn notes(operation: Option<Operation>, model: Option<&str>, tally: &Tally) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    // Seen with these models on this operation only; elsewhere such numbers are as they should be.
+    let is_suspect = operation == Some(Operation::ConverseStream)
+        && model.is_some_and(|model| ModelId::parse(model).provider() == Some("openai"));
+    if is_suspect && tally.counts().cache_may_count_twice() {
+        notes.push(CACHE_COUNTED_TWICE);
+    }
+    if tally.counts().cache_exceeds_input() {
+        notes.push(CACHE_EXCEEDS_INPUT);
+    }
+    notes
+}
+
+/// A word of a header of a sensible length.
+fn asked_word(value: &str) -> Option<String> {
+    let word = value.trim();
+    (!word.is_empty() && word.len() <= 64).then(|| word.to_owned())
 }

@@ -1,8 +1,12 @@
-//! What a request says about itself: the model, where the operation names it in the body, and the caller's tags.
+//! What a request says about itself: the model, where the operation names it in the body, the tier and latency asked for,
+//! the caller's tags, and the text for the model.
 //!
-//! Bodies of 25 MB pass here with nothing of interest in them but a name; all the rest is skipped unread.
+//! Bodies of 25 MB pass here with nothing of interest in them but a few names: what holds no text is skipped unread, and
+//! of text no more is kept than an estimate needs (`prompt` says which is which).
 
 use crate::aws::operation::Operation;
+use crate::usage::prompt::{Holds, Prompt, holds, is_text_of_source};
+use crate::usage::sample::Sample;
 use crate::wire::json::{JsonScanner, JsonSink, Place, Scalar, Want};
 
 /// Reads one request body.
@@ -12,14 +16,30 @@ pub(crate) struct RequestReader {
     found: Found,
 }
 
+/// What a request's body said.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// The model, for operations that name it in the body.
+    pub(crate) model: Option<String>,
+    /// `requestMetadata`.
+    pub(crate) tags: Vec<(String, String)>,
+    /// The service tier.
+    pub(crate) tier: Option<String>,
+    /// The latency configuration.
+    pub(crate) latency: Option<String>,
+    /// The text for the model.
+    pub(crate) prompt: Option<Sample>,
+}
+
 /// What was found, and where to look.
 #[derive(Debug, Default)]
 struct Found {
     /// The members that lead to the model's name; `*` is any.
     model_path: &'static [&'static str],
     wants_tags: bool,
-    model: Option<String>,
-    tags: Vec<(String, String)>,
+    wants_prompt: bool,
+    asked: Asked,
+    prompt: Prompt,
     /// The tag whose value follows.
     tag: Option<String>,
 }
@@ -33,8 +53,9 @@ impl RequestReader {
     /// A reader for this operation's bodies; `None` when they say nothing about the request.
     pub(crate) fn new(operation: Operation) -> Option<Self> {
         let wants_tags = matches!(operation, Operation::Converse | Operation::ConverseStream);
+        let wants_prompt = operation_generates(operation);
         let model_path = model_path(operation);
-        if model_path.is_empty() && !wants_tags {
+        if model_path.is_empty() && !wants_tags && !wants_prompt {
             return None;
         }
         Some(Self {
@@ -42,6 +63,7 @@ impl RequestReader {
             found: Found {
                 model_path,
                 wants_tags,
+                wants_prompt,
                 ..Found::default()
             },
         })
@@ -53,10 +75,32 @@ impl RequestReader {
         self.scanner.push(content, &mut self.found).ok();
     }
 
-    /// The model and the tags.
-    pub(crate) fn finish(self) -> (Option<String>, Vec<(String, String)>) {
-        (self.found.model, self.found.tags)
+    /// The model, as far as it was read.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.found.asked.model.as_deref()
     }
+
+    /// What the body said.
+    pub(crate) fn finish(self) -> Asked {
+        Asked {
+            prompt: self.found.prompt.finish(),
+            ..self.found.asked
+        }
+    }
+}
+
+/// Whether the operation has a model read text and answer it, as far as its bodies can be read.
+pub(crate) fn operation_generates(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Converse
+            | Operation::ConverseStream
+            | Operation::InvokeModel
+            | Operation::InvokeModelWithResponseStream
+            | Operation::ChatCompletions
+            | Operation::Responses
+            | Operation::Messages
+    )
 }
 
 /// The tags in the value of `X-Amzn-Bedrock-Request-Metadata`: a JSON object of strings, as in Converse's
@@ -66,7 +110,7 @@ pub fn tags_from_header(value: &[u8]) -> Vec<(String, String)> {
     let mut found = Found::default();
     let mut scanner = JsonScanner::new(Want::Take(TAGS));
     match scanner.push(value, &mut found) {
-        Ok(()) if scanner.is_complete() => found.tags,
+        Ok(()) if scanner.is_complete() => found.asked.tags,
         _ => Vec::new(),
     }
 }
@@ -100,44 +144,124 @@ const BODY: Place = Place(0);
 const TAGS: Place = Place(u16::MAX);
 /// A value in it.
 const TAG: Place = Place(u16::MAX - 1);
+/// `serviceTier`, whose `type` is the tier.
+const TIERS: Place = Place(u16::MAX - 2);
+/// The tier.
+const TIER: Place = Place(u16::MAX - 3);
+/// `performanceConfig`, whose `latency` is the latency.
+const LATENCIES: Place = Place(u16::MAX - 4);
+/// The latency.
+const LATENCY: Place = Place(u16::MAX - 5);
+/// Text, or a container of it.
+const TEXT: Place = Place(u16::MAX - 6);
+/// Where text or something else comes from.
+const SOURCE: Place = Place(u16::MAX - 7);
+/// A tool's schema, or what is in it.
+const SCHEMA: Place = Place(u16::MAX - 8);
+
+/// The longest tier or latency that is kept, in bytes.
+const MAX_WORD: usize = 64;
+
+impl Found {
+    /// What the members of the body itself hold, apart from text.
+    fn setting(&mut self, key: &[u8]) -> Option<Want> {
+        match key {
+            b"requestMetadata" if self.wants_tags => {
+                self.asked.tags.clear();
+                Some(Want::Take(TAGS))
+            }
+            b"serviceTier" if self.wants_prompt => Some(Want::Take(TIERS)),
+            b"service_tier" if self.wants_prompt => Some(Want::Take(TIER)),
+            b"performanceConfig" if self.wants_prompt => Some(Want::Take(LATENCIES)),
+            _ => None,
+        }
+    }
+
+    /// A member of the body or of a container of text.
+    fn text_member(&mut self, key: &[u8]) -> Want {
+        if !self.wants_prompt {
+            return Want::Skip;
+        }
+        match holds(key) {
+            Holds::Text => self.begin(TEXT),
+            Holds::Source => Want::Take(SOURCE),
+            Holds::Schema => self.begin(SCHEMA),
+            Holds::Else => Want::Skip,
+        }
+    }
+
+    fn begin(&mut self, place: Place) -> Want {
+        self.prompt.begin();
+        Want::Stream(place)
+    }
+}
 
 impl JsonSink for Found {
     fn member(&mut self, object: Place, key: &[u8]) -> Want {
-        if object == TAGS {
-            self.tag = tag(key);
-            return Want::Take(TAG);
-        }
-        if object == BODY && self.wants_tags && key == b"requestMetadata" {
-            self.tags.clear();
-            return Want::Take(TAGS);
+        match object {
+            TAGS => {
+                self.tag = tag(key);
+                return Want::Take(TAG);
+            }
+            TIERS if key == b"type" => return Want::Take(TIER),
+            LATENCIES if key == b"latency" => return Want::Take(LATENCY),
+            SOURCE if is_text_of_source(key) => return self.begin(TEXT),
+            SCHEMA => {
+                self.prompt.begin();
+                self.prompt.text(key);
+                return self.begin(SCHEMA);
+            }
+            TEXT => return self.text_member(key),
+            BODY => {
+                if let Some(want) = self.setting(key) {
+                    return want;
+                }
+            }
+            _ => {}
         }
         match self.model_path.get(usize::from(object.0)) {
             Some(&step) if step == "*" || step.as_bytes() == key => Want::Take(Place(object.0 + 1)),
+            _ if object == BODY => self.text_member(key),
             _ => Want::Skip,
         }
     }
 
-    fn element(&mut self, _array: Place, _index: u32) -> Want {
-        Want::Skip
+    fn element(&mut self, array: Place, _index: u32) -> Want {
+        match array {
+            TEXT | SCHEMA => self.begin(array),
+            _ => Want::Skip,
+        }
     }
 
     fn scalar(&mut self, place: Place, value: Scalar<'_>) {
         let Scalar::String(text) = value else {
             return;
         };
-        if place == TAG {
-            if let (Some(key), Some(value)) = (self.tag.take(), tag(text)) {
-                self.tags.retain(|(other, _)| *other != key);
-                if self.tags.len() < MAX_TAGS {
-                    self.tags.push((key, value));
+        let word = || value.as_text().filter(|word| word.len() <= MAX_WORD);
+        match place {
+            TAG => {
+                if let (Some(key), Some(value)) = (self.tag.take(), tag(text)) {
+                    let tags = &mut self.asked.tags;
+                    tags.retain(|(other, _)| *other != key);
+                    if tags.len() < MAX_TAGS {
+                        tags.push((key, value));
+                    }
                 }
             }
-        } else if usize::from(place.0) == self.model_path.len() && !text.is_empty() {
-            self.model = value.as_text();
+            TIER => self.asked.tier = word(),
+            LATENCY => self.asked.latency = word(),
+            _ if place != BODY && usize::from(place.0) == self.model_path.len() => {
+                if !text.is_empty() {
+                    self.asked.model = value.as_text();
+                }
+            }
+            _ => {}
         }
     }
 
-    fn text(&mut self, _place: Place, _piece: &[u8]) {}
+    fn text(&mut self, _place: Place, piece: &[u8]) {
+        self.prompt.text(piece);
+    }
 
     fn end(&mut self, _place: Place) {}
 }

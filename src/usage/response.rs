@@ -63,7 +63,7 @@ pub(crate) enum BodyKind {
 
 impl ResponseReader {
     /// A reader for a body of this kind.
-    pub(crate) fn new(kind: BodyKind, mut tally: Tally, is_failure: bool) -> Self {
+    pub(crate) fn new(kind: BodyKind, tally: Tally, is_failure: bool) -> Self {
         let body = match kind {
             BodyKind::Document => Body::Json(Tally::scanner()),
             BodyKind::ServerSentEvents => Body::ServerSentEvents(ServerSentEvents {
@@ -79,9 +79,6 @@ impl ResponseReader {
                 chunk: chunks_are_documents.then(ChunkReader::new),
             }),
         };
-        if kind != BodyKind::Document {
-            tally.look_for_text();
-        }
         Self {
             body,
             tally,
@@ -107,7 +104,8 @@ impl ResponseReader {
 
     /// Stops reading: what was told so far is all there will be.
     pub(crate) fn give_up(&mut self) {
-        self.tally.end_document(self.is_failure);
+        let is_whole = matches!(&self.body, Body::Json(document) if document.is_complete());
+        self.tally.end_document(is_whole, self.is_failure);
         self.body = Body::Unread;
     }
 
@@ -166,17 +164,17 @@ fn read_message(
     match kind {
         MessageKind::Event("chunk") => {
             let Some(chunk) = chunk else {
-                tally.text_came();
+                tally.generation_came();
                 return;
             };
-            chunk.read(message.payload, payload, tally);
-            tally.end_document(false);
+            let is_whole = chunk.read(message.payload, payload, tally);
+            tally.end_document(is_whole, false);
         }
         MessageKind::Event(event) => {
             payload.reset();
             // A payload that is not JSON tells nothing, and the next message stands for itself.
             payload.push(message.payload, tally).ok();
-            tally.end_document(false);
+            tally.end_document(payload.is_complete(), false);
             if event == "metadata" {
                 tally.counts_are_final();
             }
@@ -258,7 +256,8 @@ impl SseSink for EventReader<'_> {
         if self.marker.is_whole() {
             self.tally.counts_are_final();
         }
-        self.tally.end_document(is_failure);
+        self.tally
+            .end_document(self.scanner.is_complete(), is_failure);
         self.scanner.reset();
         *self.marker = EndMarker::default();
     }

@@ -1,93 +1,60 @@
-//! The counts of one exchange as they come in, and the rules by which they become one usage.
+//! What one exchange told, gathered while its documents are scanned.
 //!
-//! Counts merge and never add: for each of them the last word of the best source stands. The shape's own members are
-//! better than a second name for the same, these better than Bedrock's metrics, and these better than response headers.
-//! What stands where in a document is told by the paths; a [`Tally`] is the sink a scanner shows the document to.
+//! What stands where in a document is told by the paths; a [`Tally`] is the sink a scanner shows the document to. The
+//! counts and their ranks are the business of `counts`, the names of errors and the text that was seen are kept here.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::usage::counts::{Counts, Source};
 use crate::usage::family::{Count, Meaning, Moment};
 use crate::usage::paths::{Paths, ROOT};
-use crate::usage::tokens::{TokenUsage, UsageSource};
+use crate::usage::sample::{Mark, Sample};
+use crate::usage::words::{Failure, Words};
 use crate::wire::json::{JsonScanner, JsonSink, Place, Scalar, Want};
 
 /// What an exchange has told so far.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    paths: &'static Paths,
-    text: Text,
+    paths: Arc<Paths>,
     counts: Counts,
-    /// The shape's input count includes its cache tokens.
-    includes_cache: bool,
-    /// The answer is an embedding.
+    units: BTreeMap<&'static str, u64>,
+    text: Sample,
+    /// Where the text stood when the document under way began.
+    text_before: Mark,
+    generation_seen: bool,
     is_embedding: bool,
+    has_media: bool,
     is_final: bool,
-    finish_reason: Option<String>,
-    status: Option<String>,
+    words: Words,
     error_type: Option<String>,
     failure: Failure,
-    /// What the hooks of the document under way have to remember.
+    /// What the document under way has to remember.
     pub(crate) scratch: Scratch,
 }
 
-/// Whether generated text has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
-    /// Nobody asked.
-    Ignored,
-    /// Not yet.
-    Awaited,
-    /// Yes.
-    Seen,
-}
-
-/// A hook's memory, empty at the start of every document.
+/// A document's memory, empty at the start of each.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// A sum under way.
+    /// A hook's sum under way.
     pub(crate) sum: Option<u64>,
     /// The tokens of the element under way.
     pub(crate) tokens: Option<u64>,
     /// Whether the element under way lives for an hour.
     pub(crate) is_1h: Option<bool>,
+    /// What adds up over the places where it stands, once the document is whole.
+    sums: Vec<(Sum, u64)>,
+    /// The picture under way has been counted.
+    image_counted: bool,
+    /// The document's text came before, in pieces, or is none.
+    is_repetition: bool,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    input: Told,
-    output: Told,
-    cache_read: Told,
-    cache_write: Told,
-    cache_write_5m: Told,
-    cache_write_1h: Told,
-    reasoning: Told,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sum {
+    Unit(&'static str),
+    Count(Count, Source),
 }
-
-/// A count and how good its source is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Told {
-    tokens: Option<u64>,
-    by: Source,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    #[default]
-    Header,
-    Metric,
-    Alias,
-    Shape,
-}
-
-/// What the document under way says of an error.
-#[derive(Debug, Default)]
-struct Failure {
-    aws_type: Option<String>,
-    aws_code: Option<String>,
-    kind: Option<String>,
-    code: Option<String>,
-}
-
-/// The longest finish reason or error type that is kept, in characters.
-const MAX_WORD: usize = 256;
 
 /// Kinds of events after which no count follows.
 const LAST_EVENTS: [&[u8]; 4] = [
@@ -97,52 +64,52 @@ const LAST_EVENTS: [&[u8]; 4] = [
     b"response.failed",
 ];
 
+/// How the kinds of events end whose text was told by others, or whose delta is sound.
+const REPETITIONS: [&[u8]; 2] = [b".done", b".audio.delta"];
+
 impl Tally {
     /// A tally that reads documents by `paths`.
-    pub(crate) fn new(paths: &'static Paths) -> Self {
+    pub(crate) fn new(paths: Arc<Paths>) -> Self {
         Self {
             paths,
-            text: Text::Ignored,
             counts: Counts::default(),
-            includes_cache: false,
+            units: BTreeMap::new(),
+            text: Sample::default(),
+            text_before: Mark::default(),
+            generation_seen: false,
             is_embedding: false,
+            has_media: false,
             is_final: false,
-            finish_reason: None,
-            status: None,
+            words: Words::default(),
             error_type: None,
             failure: Failure::default(),
             scratch: Scratch::default(),
         }
     }
 
-    /// A scanner for the documents of this tally.
+    /// A scanner for the documents of a tally.
     pub(crate) fn scanner() -> JsonScanner {
         JsonScanner::new(Want::Take(ROOT))
     }
 
-    /// Looks for generated text from now on.
-    pub(crate) fn look_for_text(&mut self) {
-        self.text = Text::Awaited;
-    }
-
-    /// Generated text came, outside of any document.
-    pub(crate) fn text_came(&mut self) {
-        self.text = Text::Seen;
+    /// Something generated came, outside of any document.
+    pub(crate) fn generation_came(&mut self) {
+        self.generation_seen = true;
     }
 
     /// A count that a response header told.
     pub(crate) fn told_by_header(&mut self, count: Count, tokens: u64) {
-        self.record(count, tokens, Source::Header);
+        self.counts.record(count, tokens, Source::Header);
     }
 
     /// A count that the shape itself told.
     pub(crate) fn told(&mut self, count: Count, tokens: u64) {
-        self.record(count, tokens, Source::Shape);
+        self.counts.record(count, tokens, Source::Shape);
     }
 
     /// What was told of a count until now.
     pub(crate) fn so_far(&mut self, count: Count) -> Option<u64> {
-        self.counts.of(count).tokens
+        self.counts.so_far(count)
     }
 
     /// No further counts follow: a cut behind this point loses nothing.
@@ -152,27 +119,59 @@ impl Tally {
 
     /// An error that something other than a document told.
     pub(crate) fn failed(&mut self, error_type: &str) {
-        self.error_type = word(error_type);
+        self.error_type = Words::cut(error_type);
     }
 
     /// The document ended, or what there is of it. `is_failure`: it is known to be about an error.
-    pub(crate) fn end_document(&mut self, is_failure: bool) {
-        self.scratch = Scratch::default();
-        let Failure {
-            aws_type,
-            aws_code,
-            kind,
-            code,
-        } = std::mem::take(&mut self.failure);
-        let aws = aws_type.or(aws_code).filter(|_| is_failure);
-        if let Some(error_type) = aws.or(kind).or(code) {
+    pub(crate) fn end_document(&mut self, is_whole: bool, is_failure: bool) {
+        let Scratch {
+            sums,
+            is_repetition,
+            ..
+        } = std::mem::take(&mut self.scratch);
+        for (sum, value) in sums.into_iter().filter(|_| is_whole) {
+            match sum {
+                Sum::Unit(unit) => _ = self.units.insert(unit, value),
+                Sum::Count(count, by) => self.counts.record(count, value, by),
+            }
+        }
+        if is_repetition {
+            self.text.rewind(self.text_before);
+        }
+        self.text_before = self.text.mark();
+        if let Some(error_type) = std::mem::take(&mut self.failure).name(is_failure) {
             self.error_type = Some(error_type);
         }
     }
 
-    /// Whether generated text has come since it was looked for.
-    pub(crate) fn text_seen(&self) -> bool {
-        self.text == Text::Seen
+    /// The counts.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What is counted in other units than tokens.
+    pub(crate) fn units(&self) -> &BTreeMap<&'static str, u64> {
+        &self.units
+    }
+
+    /// The generated text.
+    pub(crate) fn text(&self) -> &Sample {
+        &self.text
+    }
+
+    /// Whether anything generated has come.
+    pub(crate) fn generation_seen(&self) -> bool {
+        self.generation_seen
+    }
+
+    /// Whether the answer is an embedding, which generates no tokens.
+    pub(crate) fn is_embedding(&self) -> bool {
+        self.is_embedding
+    }
+
+    /// Whether there is something in the answer that is not counted in tokens.
+    pub(crate) fn has_media(&self) -> bool {
+        self.has_media
     }
 
     /// Whether no count will follow.
@@ -180,14 +179,9 @@ impl Tally {
         self.is_final
     }
 
-    /// Why generation ended.
-    pub(crate) fn finish_reason(&self) -> Option<&str> {
-        self.finish_reason.as_deref()
-    }
-
-    /// The state of the response, in the Responses shape.
-    pub(crate) fn status(&self) -> Option<&str> {
-        self.status.as_deref()
+    /// What the answer says about itself.
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
     }
 
     /// The type of the error that was told.
@@ -195,105 +189,52 @@ impl Tally {
         self.error_type.as_deref()
     }
 
-    /// The counts by the record's rules; `body` is the source of what headers did not tell.
-    pub(crate) fn settle(&self, body: UsageSource) -> TokenUsage {
-        let counts = &self.counts;
-        let cache_read_tokens = counts.cache_read.tokens;
-        let cache_write_1h_tokens = counts.cache_write_1h.tokens;
-        let cache_write_tokens = counts.cache_write.tokens.or_else(|| {
-            let five_minutes = counts.cache_write_5m.tokens?;
-            Some(five_minutes.saturating_add(cache_write_1h_tokens.unwrap_or(0)))
-        });
-        let mut input_tokens = counts.input.tokens;
-        if self.includes_cache && counts.input.by == Source::Shape {
-            input_tokens = input_tokens.map(|input| {
-                input
-                    .saturating_sub(cache_read_tokens.unwrap_or(0))
-                    .saturating_sub(cache_write_tokens.unwrap_or(0))
-            });
-        }
-        let mut output_tokens = counts.output.tokens;
-        if self.is_embedding && input_tokens.is_some() {
-            output_tokens = output_tokens.or(Some(0));
-        }
-        let known = input_tokens.is_some() || output_tokens.is_some();
-        let total_tokens = known.then(|| {
-            [
-                input_tokens,
-                output_tokens,
-                cache_read_tokens,
-                cache_write_tokens,
-            ]
-            .into_iter()
-            .flatten()
-            .fold(0, u64::saturating_add)
-        });
-        TokenUsage {
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_tokens,
-            cache_write_1h_tokens,
-            reasoning_tokens: counts.reasoning.tokens,
-            total_tokens,
-            source: self.source(body),
-        }
-    }
-
-    fn source(&self, body: UsageSource) -> Option<UsageSource> {
-        let best = self
-            .counts
-            .all()
-            .into_iter()
-            .filter(|told| told.tokens.is_some())
-            .map(|told| told.by)
-            .max()?;
-        Some(if best == Source::Header {
-            UsageSource::Headers
-        } else {
-            body
-        })
-    }
-
-    fn record(&mut self, count: Count, tokens: u64, by: Source) {
-        self.includes_cache |= matches!(
-            count,
-            Count::InputWithCache | Count::CacheReadWithin | Count::CacheWriteWithin
-        );
-        self.is_final |= by == Source::Metric;
-        let told = self.counts.of(count);
-        if told.tokens.is_none() || told.by <= by {
-            *told = Told {
-                tokens: Some(tokens),
-                by,
-            };
-        }
-    }
-
     fn read(&mut self, meaning: Meaning, value: Scalar<'_>) {
         match meaning {
             Meaning::Count(count) => self.read_count(count, value, Source::Shape),
             Meaning::Alias(count) => self.read_count(count, value, Source::Alias),
-            Meaning::Metric(count) => self.read_count(count, value, Source::Metric),
+            Meaning::Metric(count) => {
+                self.is_final |= value.as_count().is_some();
+                self.read_count(count, value, Source::Metric);
+            }
+            Meaning::Taught(count, table) => {
+                self.add(Sum::Count(count, Source::Taught(table)), value);
+            }
+            Meaning::Unit(unit) => self.add(Sum::Unit(unit), value),
+            Meaning::Query => {
+                if matches!(value, Scalar::Number(_)) {
+                    self.has_media = true;
+                    self.units.insert("queries", 1);
+                }
+            }
             Meaning::Kind => {
                 if let Scalar::String(kind) = value {
                     self.is_final |= LAST_EVENTS.contains(&kind);
+                    self.scratch.is_repetition |= REPETITIONS.iter().any(|end| kind.ends_with(end));
                 }
             }
+            Meaning::Word(word) => self.words.keep(word, value),
             Meaning::Hook(hook) => hook(self, Moment::Scalar(value)),
-            Meaning::Text | Meaning::Embedding => {}
-            Meaning::FinishReason => keep(&mut self.finish_reason, value),
-            Meaning::Status => keep(&mut self.status, value),
-            Meaning::ErrorType => keep(&mut self.failure.kind, value),
-            Meaning::ErrorCode => keep(&mut self.failure.code, value),
-            Meaning::FailureType => keep_aws(&mut self.failure.aws_type, value),
-            Meaning::FailureCode => keep_aws(&mut self.failure.aws_code, value),
+            Meaning::Error(clue) => self.failure.keep(clue, value),
+            Meaning::NoTokens => self.has_media |= value != Scalar::Null,
+            Meaning::Text | Meaning::Speech | Meaning::Image | Meaning::Embedding => {}
         }
     }
 
     fn read_count(&mut self, count: Count, value: Scalar<'_>, by: Source) {
         if let Some(tokens) = value.as_count() {
-            self.record(count, tokens, by);
+            self.counts.record(count, tokens, by);
+        }
+    }
+
+    fn add(&mut self, sum: Sum, value: Scalar<'_>) {
+        let Some(count) = value.as_count() else {
+            return;
+        };
+        let sums = &mut self.scratch.sums;
+        match sums.iter_mut().find(|(known, _)| *known == sum) {
+            Some((_, total)) => *total = total.saturating_add(count),
+            None => sums.push((sum, count)),
         }
     }
 
@@ -301,15 +242,38 @@ impl Tally {
         let Some(place) = place else {
             return Want::Skip;
         };
-        match self.paths.meaning(place) {
-            Some(Meaning::Text) if self.text == Text::Awaited => Want::Stream(place),
-            Some(Meaning::Text) if self.paths.is_leaf(place) => Want::Skip,
-            Some(Meaning::Embedding) => {
-                self.is_embedding = true;
-                Want::Skip
+        self.scratch.image_counted = false;
+        let (mut streams, mut only_embedding) = (false, self.paths.is_leaf(place));
+        for meaning in self.paths.meanings(place) {
+            match meaning {
+                Meaning::Embedding => self.is_embedding = true,
+                Meaning::Text | Meaning::Speech | Meaning::Image | Meaning::NoTokens => {
+                    streams = true;
+                    only_embedding = false;
+                }
+                _ => only_embedding = false,
             }
-            _ => Want::Take(place),
         }
+        if streams {
+            Want::Stream(place)
+        } else if only_embedding {
+            Want::Skip
+        } else {
+            Want::Take(place)
+        }
+    }
+
+    fn image_came(&mut self) {
+        if !std::mem::replace(&mut self.scratch.image_counted, true) {
+            let images = self.units.entry("images").or_insert(0);
+            *images = images.saturating_add(1);
+            self.has_media = true;
+        }
+    }
+
+    /// The meaning of this number at a place.
+    fn meaning(&self, place: Place, number: usize) -> Option<Meaning> {
+        self.paths.meanings(place).get(number).copied()
     }
 }
 
@@ -319,74 +283,46 @@ impl JsonSink for Tally {
         self.want(place)
     }
 
-    fn element(&mut self, array: Place, _index: u32) -> Want {
-        let place = self.paths.element(array);
+    fn element(&mut self, array: Place, index: u32) -> Want {
+        let place = self.paths.element(array, index);
         self.want(place)
     }
 
     fn scalar(&mut self, place: Place, value: Scalar<'_>) {
-        if let Some(meaning) = self.paths.meaning(place) {
+        let mut number = 0;
+        while let Some(meaning) = self.meaning(place, number) {
             self.read(meaning, value);
+            number += 1;
         }
     }
 
-    fn text(&mut self, _place: Place, _piece: &[u8]) {
-        self.text_came();
+    fn text(&mut self, place: Place, piece: &[u8]) {
+        let mut number = 0;
+        while let Some(meaning) = self.meaning(place, number) {
+            match meaning {
+                Meaning::Text => {
+                    self.generation_seen = true;
+                    self.text.push(piece);
+                }
+                Meaning::Speech => {
+                    self.generation_seen = true;
+                    self.has_media = true;
+                }
+                Meaning::NoTokens => self.has_media = true,
+                Meaning::Image => self.image_came(),
+                _ => {}
+            }
+            number += 1;
+        }
     }
 
     fn end(&mut self, place: Place) {
-        if let Some(Meaning::Hook(hook)) = self.paths.meaning(place) {
-            hook(self, Moment::End);
+        let mut number = 0;
+        while let Some(meaning) = self.meaning(place, number) {
+            if let Meaning::Hook(hook) = meaning {
+                hook(self, Moment::End);
+            }
+            number += 1;
         }
     }
-}
-
-impl Counts {
-    fn of(&mut self, count: Count) -> &mut Told {
-        match count {
-            Count::Input | Count::InputWithCache => &mut self.input,
-            Count::Output => &mut self.output,
-            Count::CacheRead | Count::CacheReadWithin => &mut self.cache_read,
-            Count::CacheWrite | Count::CacheWriteWithin => &mut self.cache_write,
-            Count::CacheWrite5m => &mut self.cache_write_5m,
-            Count::CacheWrite1h => &mut self.cache_write_1h,
-            Count::Reasoning => &mut self.reasoning,
-        }
-    }
-
-    fn all(&self) -> [Told; 7] {
-        [
-            self.input,
-            self.output,
-            self.cache_read,
-            self.cache_write,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.reasoning,
-        ]
-    }
-}
-
-/// The name in an AWS error type: `com.amazon.service#Name:http://…` says `Name`.
-pub(crate) fn error_name(written: &str) -> &str {
-    let name = written.split(':').next().unwrap_or_default();
-    name.rsplit('#').next().unwrap_or_default().trim()
-}
-
-fn keep(kept: &mut Option<String>, value: Scalar<'_>) {
-    if let Some(word) = value.as_text().as_deref().and_then(word) {
-        *kept = Some(word);
-    }
-}
-
-fn keep_aws(kept: &mut Option<String>, value: Scalar<'_>) {
-    let text = value.as_text();
-    if let Some(word) = text.as_deref().map(error_name).and_then(word) {
-        *kept = Some(word);
-    }
-}
-
-fn word(text: &str) -> Option<String> {
-    let word: String = text.chars().take(MAX_WORD).collect();
-    (!word.is_empty()).then_some(word)
 }

@@ -35,8 +35,23 @@ pub enum UsageSource {
     Headers,
     /// A message of an event stream or of a server-sent event stream, told by a stream that came to its end.
     Stream,
-    /// A stream that was cut: what it had told until then.
+    /// An answer that was cut: what it had told until then.
     Partial,
-    /// Counted by us, because nobody told.
+    /// At least one of the counts was counted by us, because nobody told it.
     Estimated,
+}
+
+impl TokenUsage {
+    /// The sum of input, output, cache reads and cache writes; `None` where neither input nor output is known.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.input_tokens.or(self.output_tokens)?;
+        let parts = [
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+        ];
+        Some(parts.into_iter().flatten().fold(0, u64::saturating_add))
+    }
 }

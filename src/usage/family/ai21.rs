@@ -1,13 +1,16 @@
-//! AI21 Jurassic-2, and the finish reason that TwelveLabs Pegasus tells. Jamba speaks OpenAI's shape.
+//! AI21 Jurassic-2. Jamba speaks OpenAI's shape.
 //!
-//! Their bodies tell no counts: headers do.
+//! Its bodies tell no counts: headers do.
 
-use super::{Family, Meaning};
+use super::{Family, Meaning, Word};
 
 pub(super) static FAMILY: Family = Family {
     paths: &[
-        ("completions[].finishReason.reason", Meaning::FinishReason),
-        ("finishReason", Meaning::FinishReason),
+        (
+            "completions[].finishReason.reason",
+            Meaning::Word(Word::FinishReason),
+        ),
+        ("completions[].data.text", Meaning::Text),
     ],
     usage_at: &[],
     usage: &[],

@@ -2,24 +2,44 @@
 //!
 //! The members of a stream's events stand at the top of their documents just as those of a Converse body do. The usage
 //! object carries undocumented doubles of the cache counts; they never add. The trace has `usage` objects of its own,
-//! counted in text units, at other paths.
+//! counted in text units, at other paths: see `guardrail`.
 
-use super::{Count, Family, Meaning, Moment};
+use super::{Count, Family, Meaning, Moment, Word};
 use crate::usage::tally::Tally;
 use crate::wire::json::Scalar;
 
 pub(super) static FAMILY: Family = Family {
     paths: &[
-        ("stopReason", Meaning::FinishReason),
+        ("stopReason", Meaning::Word(Word::FinishReason)),
         ("delta.text", Meaning::Text),
         ("delta.toolUse.input", Meaning::Text),
         ("delta.reasoningContent.text", Meaning::Text),
+        ("output.message.content[].text", Meaning::Text),
+        ("output.message.content[].toolUse.input.**", Meaning::Text),
+        (
+            "output.message.content[].reasoningContent.reasoningText.text",
+            Meaning::Text,
+        ),
+        (
+            "output.message.content[].citationsContent.content[].text",
+            Meaning::Text,
+        ),
+        ("serviceTier.type", Meaning::Word(Word::ServiceTier)),
+        (
+            "performanceConfig.latency",
+            Meaning::Word(Word::PerformanceLatency),
+        ),
+        (
+            "trace.promptRouter.invokedModelId",
+            Meaning::Word(Word::Model),
+        ),
     ],
     // Nova's own stream wraps the same object in the event's name.
     usage_at: &["usage", "metadata.usage"],
     usage: &[
         ("inputTokens", Meaning::Count(Count::Input)),
         ("outputTokens", Meaning::Count(Count::Output)),
+        ("totalTokens", Meaning::Count(Count::Total)),
         ("cacheReadInputTokens", Meaning::Count(Count::CacheRead)),
         ("cacheWriteInputTokens", Meaning::Count(Count::CacheWrite)),
         ("cacheReadInputTokenCount", Meaning::Alias(Count::CacheRead)),

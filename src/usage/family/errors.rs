@@ -2,14 +2,14 @@
 //!
 //! `__type` and `code` at the top are believed only in an answer that is an error; `error` is one wherever it comes.
 
-use super::{Family, Meaning};
+use super::{Clue, Family, Meaning};
 
 pub(super) static FAMILY: Family = Family {
     paths: &[
-        ("__type", Meaning::FailureType),
-        ("code", Meaning::FailureCode),
-        ("error.type", Meaning::ErrorType),
-        ("error.code", Meaning::ErrorCode),
+        ("__type", Meaning::Error(Clue::AwsType)),
+        ("code", Meaning::Error(Clue::AwsCode)),
+        ("error.type", Meaning::Error(Clue::Type)),
+        ("error.code", Meaning::Error(Clue::Code)),
     ],
     usage_at: &[],
     usage: &[],

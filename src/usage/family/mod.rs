@@ -5,6 +5,7 @@
 //! two families may share a path only if they mean the same by it; a test holds them to that.
 //! What a table cannot say (a sum, a pairing) is a [`Hook`] of the family's own file.
 
+use crate::usage::counts::Taught;
 use crate::usage::tally::Tally;
 use crate::wire::json::Scalar;
 
@@ -13,13 +14,18 @@ mod ai21;
 mod anthropic;
 mod cohere;
 mod converse;
+mod counting;
 mod errors;
+mod guardrail;
+mod image;
 mod llama;
 mod metrics;
 mod mistral;
 mod nova;
 mod openai;
+mod rerank;
 mod titan;
+mod twelvelabs;
 
 /// One family's way of telling.
 #[derive(Debug)]
@@ -39,19 +45,29 @@ pub(crate) static FAMILIES: &[&Family] = &[
     &cohere::FAMILY,
     &converse::FAMILY,
     &errors::FAMILY,
+    &guardrail::TRACE,
+    &image::FAMILY,
     &llama::FAMILY,
     &metrics::FAMILY,
     &mistral::FAMILY,
     &nova::FAMILY,
     &openai::FAMILY,
+    &rerank::FAMILY,
     &titan::FAMILY,
+    &twelvelabs::FAMILY,
 ];
 
 /// The traces of agents, which are not a model's answers.
 pub(crate) static AGENT_FAMILIES: &[&Family] = &[&agent::FAMILY, &errors::FAMILY];
 
 /// What can be told in an answer that tells no tokens.
-pub(crate) static ERROR_FAMILIES: &[&Family] = &[&errors::FAMILY];
+pub(crate) static SERVICE_FAMILIES: &[&Family] = &[
+    &counting::FAMILY,
+    &errors::FAMILY,
+    &guardrail::FAMILY,
+    &guardrail::CHECKS,
+    &rerank::FAMILY,
+];
 
 /// What a value means.
 #[derive(Clone, Copy, Debug)]
@@ -62,26 +78,58 @@ pub(crate) enum Meaning {
     Alias(Count),
     /// The same count in the metrics that Bedrock adds: believed where the shape itself is silent.
     Metric(Count),
+    /// A count where one of the operator's tables says that it stands; several in one document add up.
+    Taught(Count, Taught),
+    /// A count of something else than tokens; several in one document add up.
+    Unit(&'static str),
+    /// A word about the answer.
+    Word(Word),
+    /// Generated text, a piece of it in streams.
+    Text,
+    /// Generated sound, as text.
+    Speech,
+    /// A picture, as text.
+    Image,
+    /// A vector: this answer generates no tokens.
+    Embedding,
+    /// A score: the answer to one query that was ranked.
+    Query,
+    /// What only an answer has that is not counted in tokens.
+    NoTokens,
+    /// The kind of an event.
+    Kind,
+    /// What went wrong.
+    Error(Clue),
+    /// What the family's own function makes of it.
+    Hook(Hook),
+}
+
+/// The words that an answer says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
     /// Why generation ended.
     FinishReason,
     /// The state of a response, which tells why it ended when nothing else does.
     Status,
-    /// Generated text, a piece of it in streams.
-    Text,
-    /// A vector: this answer generates no tokens.
-    Embedding,
-    /// The kind of an event.
-    Kind,
-    /// The type of an error, told so.
-    ErrorType,
-    /// Another name for the type of an error, believed while none is told.
-    ErrorCode,
-    /// The type of an error in AWS's own member, which is read in error answers only.
-    FailureType,
+    /// The model that answered.
+    Model,
+    /// The tier it was served at.
+    ServiceTier,
+    /// The latency it was served with.
+    PerformanceLatency,
+}
+
+/// The members that name an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clue {
+    /// AWS's own member, which is read in error answers only.
+    AwsType,
     /// The member AWS names second.
-    FailureCode,
-    /// What the family's own function makes of it.
-    Hook(Hook),
+    AwsCode,
+    /// The type of an error, told so.
+    Type,
+    /// Another name for it, believed while none is told.
+    Code,
 }
 
 /// The counts a shape can tell.
@@ -93,6 +141,8 @@ pub(crate) enum Count {
     InputWithCache,
     /// Generated tokens, reasoning included.
     Output,
+    /// How many were generated when the answer began: no report, for more were to come.
+    OutputFloor,
     /// Cache reads beside the input count.
     CacheRead,
     /// Cache reads within the input count.
@@ -107,6 +157,8 @@ pub(crate) enum Count {
     CacheWrite1h,
     /// The part of the output spent on reasoning.
     Reasoning,
+    /// The shape's own total, which is compared and never recorded.
+    Total,
 }
 
 /// What a family makes of a value that a table cannot explain.
@@ -128,6 +180,9 @@ impl Meaning {
             (Self::Count(one), Self::Count(two))
             | (Self::Alias(one), Self::Alias(two))
             | (Self::Metric(one), Self::Metric(two)) => one == two,
+            (Self::Unit(one), Self::Unit(two)) => one == two,
+            (Self::Word(one), Self::Word(two)) => one == two,
+            (Self::Error(one), Self::Error(two)) => one == two,
             (Self::Hook(_), _) | (_, Self::Hook(_)) => false,
             _ => std::mem::discriminant(&self) == std::mem::discriminant(&other),
         }

@@ -3,11 +3,11 @@
 //! Nova's understanding models tell usage where Converse does (see that family). Their embeddings tell it in headers.
 //! Nova Sonic's totals are running totals of the session: the last one counts.
 
-use super::{Count, Family, Meaning};
+use super::{Count, Family, Meaning, Word};
 
 pub(super) static FAMILY: Family = Family {
     paths: &[
-        ("messageStop.stopReason", Meaning::FinishReason),
+        ("messageStop.stopReason", Meaning::Word(Word::FinishReason)),
         ("contentBlockDelta.delta.text", Meaning::Text),
         ("contentBlockDelta.delta.toolUse.input", Meaning::Text),
         (
@@ -23,8 +23,11 @@ pub(super) static FAMILY: Family = Family {
             Meaning::Count(Count::Output),
         ),
         ("event.textOutput.content", Meaning::Text),
-        ("event.audioOutput.content", Meaning::Text),
-        ("event.contentEnd.stopReason", Meaning::FinishReason),
+        ("event.audioOutput.content", Meaning::Speech),
+        (
+            "event.contentEnd.stopReason",
+            Meaning::Word(Word::FinishReason),
+        ),
         ("embeddings", Meaning::Embedding),
     ],
     usage_at: &[],

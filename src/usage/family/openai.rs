@@ -3,13 +3,17 @@
 //! Jamba, DeepSeek, Qwen, gpt-oss, Writer and others speak chat completions through InvokeModel. Input counts include
 //! cache tokens here, whose breakdown stands in the details beside them; reasoning is a breakdown of the output.
 
-use super::{Count, Family, Meaning};
+use super::{Clue, Count, Family, Meaning, Word};
 
 pub(super) static FAMILY: Family = Family {
     paths: &[
         ("type", Meaning::Kind),
-        ("choices[].finish_reason", Meaning::FinishReason),
-        ("choices[].stop_reason", Meaning::FinishReason),
+        ("model", Meaning::Word(Word::Model)),
+        ("service_tier", Meaning::Word(Word::ServiceTier)),
+        ("response.model", Meaning::Word(Word::Model)),
+        ("response.service_tier", Meaning::Word(Word::ServiceTier)),
+        ("choices[].finish_reason", Meaning::Word(Word::FinishReason)),
+        ("choices[].stop_reason", Meaning::Word(Word::FinishReason)),
         ("choices[].text", Meaning::Text),
         ("choices[].delta.content", Meaning::Text),
         ("choices[].delta.refusal", Meaning::Text),
@@ -19,14 +23,34 @@ pub(super) static FAMILY: Family = Family {
             "choices[].delta.tool_calls[].function.arguments",
             Meaning::Text,
         ),
-        // Responses: the delta of an event is the text itself.
+        ("choices[].delta.audio.data", Meaning::Speech),
+        ("choices[].message.content", Meaning::Text),
+        ("choices[].message.content[].text", Meaning::Text),
+        ("choices[].message.refusal", Meaning::Text),
+        ("choices[].message.reasoning", Meaning::Text),
+        ("choices[].message.reasoning_content", Meaning::Text),
+        (
+            "choices[].message.tool_calls[].function.arguments",
+            Meaning::Text,
+        ),
+        ("choices[].message.audio.data", Meaning::Speech),
+        // Responses: the delta of an event is the text itself. What a whole response holds is not read where a stream
+        // told it before in pieces.
         ("delta", Meaning::Text),
-        ("status", Meaning::Status),
-        ("incomplete_details.reason", Meaning::FinishReason),
-        ("response.status", Meaning::Status),
-        ("response.incomplete_details.reason", Meaning::FinishReason),
-        ("response.error.code", Meaning::ErrorCode),
-        // Embeddings in OpenAI's shape, and TwelveLabs Marengo's.
+        ("status", Meaning::Word(Word::Status)),
+        (
+            "incomplete_details.reason",
+            Meaning::Word(Word::FinishReason),
+        ),
+        ("response.status", Meaning::Word(Word::Status)),
+        (
+            "response.incomplete_details.reason",
+            Meaning::Word(Word::FinishReason),
+        ),
+        ("response.error.code", Meaning::Error(Clue::Code)),
+        ("output[].content[].text", Meaning::Text),
+        ("output[].summary[].text", Meaning::Text),
+        ("output[].arguments", Meaning::Text),
         ("data[].embedding", Meaning::Embedding),
     ],
     usage_at: &["usage", "response.usage"],

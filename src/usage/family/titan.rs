@@ -2,7 +2,7 @@
 //!
 //! A body has one count per result, which add up. In streams counts may be null before the last chunk.
 
-use super::{Count, Family, Meaning, Moment};
+use super::{Count, Family, Meaning, Moment, Word};
 use crate::usage::tally::Tally;
 
 pub(super) static FAMILY: Family = Family {
@@ -11,8 +11,12 @@ pub(super) static FAMILY: Family = Family {
         ("totalOutputTextTokenCount", Meaning::Count(Count::Output)),
         ("results", Meaning::Hook(all_results)),
         ("results[].tokenCount", Meaning::Hook(one_result)),
-        ("results[].completionReason", Meaning::FinishReason),
-        ("completionReason", Meaning::FinishReason),
+        (
+            "results[].completionReason",
+            Meaning::Word(Word::FinishReason),
+        ),
+        ("completionReason", Meaning::Word(Word::FinishReason)),
+        ("results[].outputText", Meaning::Text),
         ("outputText", Meaning::Text),
         ("embedding", Meaning::Embedding),
         ("embeddingsByType", Meaning::Embedding),
