@@ -14,12 +14,13 @@ use uuid::Uuid;
 
 use super::reply::Reply;
 use super::route::Plan;
+use super::settle::{Settled, Terms};
 use super::{Services, caller};
 use crate::aws::sigv4::Credentials;
 use crate::aws::{Endpoint, mask, sts};
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::spend::Cost;
-use crate::usage::{ExchangeObserver, TokenUsage, tags_from_header};
+use crate::usage::{ExchangeObserver, TokenUsage};
 use crate::wire::http1::{RequestHead, ResponseHead};
 
 /// When and where a request head arrived.
@@ -54,16 +55,7 @@ struct Open {
     payload: Option<Capture>,
     /// The beginning of an answer of STS that may issue a session.
     session: Option<Vec<u8>>,
-}
-
-/// An exchange whose account is closed.
-pub struct Settled {
-    /// Its record.
-    pub record: UsageRecord,
-    /// What was captured of it.
-    pub payload: Option<Payload>,
-    /// The session that it issued, if it was STS who answered.
-    pub session: Option<sts::Session>,
+    terms: Terms,
 }
 
 struct Capture {
@@ -136,7 +128,8 @@ impl Meter {
         let settings = &services.settings;
         let host = &plan.origin.host;
         // Other services of AWS carry credentials in their bodies: their heads are all that is ever kept of them.
-        let foreign = sts::is_aws(host) && Endpoint::parse(host).is_none();
+        let endpoint = Endpoint::parse(host).map(|endpoint| endpoint.service);
+        let foreign = endpoint.is_none() && sts::is_aws(host);
         let capture = if foreign { 0 } else { settings.capture_limit() };
         let mut record = arrival.record(plan.entry);
         record.host = Some(host.clone());
@@ -144,10 +137,6 @@ impl Meter {
         if plan.observed {
             record.identity = caller::identity(head, &plan.credentials, &services.sessions);
             caller::attempt(&mut record, head);
-            let metadata = head.fields().first("x-amzn-bedrock-request-metadata");
-            record
-                .tags
-                .extend(metadata.map(tags_from_header).unwrap_or_default());
         }
         record.region = match &plan.credentials {
             Credentials::SigV4(signature) => signature
@@ -168,14 +157,22 @@ impl Meter {
                 ..Payload::default()
             },
         });
-        let observer = (plan.observed && !foreign)
-            .then(|| ExchangeObserver::new(plan.call.as_ref().map(|call| call.operation)));
+        let observer = (plan.observed && !foreign).then(|| {
+            let call = plan.call.as_ref();
+            let mut observer = ExchangeObserver::new(call.map(|call| call.operation));
+            observer.request_head(head);
+            observer
+        });
         let learns = plan.observed && settings.accounting.learn_sessions && sts::is_endpoint(host);
         let open = Open {
             record,
             observer,
             payload,
             session: learns.then(Vec::new),
+            terms: Terms {
+                endpoint,
+                ..Terms::default()
+            },
         };
         let state = State {
             open: Some(open),
@@ -275,6 +272,7 @@ impl Meter {
             observer,
             payload,
             session,
+            mut terms,
         } = self.lock().open.take()?;
         record.outcome = outcome;
         record.duration_ms = self.arrival.elapsed_ms();
@@ -282,14 +280,23 @@ impl Meter {
             .status
             .is_some_and(|status| (200..300).contains(&status));
         record.identity.verified = accepted && is_somebody(&record.identity);
+        let mut untold = None;
         if let Some(observer) = observer {
             let seen = observer.finish(whole);
+            untold = seen.untold;
+            terms.asked_tier = seen.asked_tier;
+            terms.asked_latency = seen.asked_latency;
             record.usage = seen.usage;
+            record.units = seen.units;
             record.stream = seen.stream;
             record.error_type = seen.error_type;
             record.aws_request_id = seen.aws_request_id;
             record.finish_reason = seen.finish_reason;
+            record.response_model = seen.response_model;
+            record.service_tier = seen.service_tier;
+            record.performance_latency = seen.performance_latency;
             record.tags.extend(seen.tags);
+            record.notes = seen.notes.into_iter().map(str::to_owned).collect();
             if record.model.is_none() {
                 record.model = seen.model;
             }
@@ -297,6 +304,8 @@ impl Meter {
         Some(Settled {
             record,
             payload: payload.map(|capture| capture.payload),
+            untold,
+            terms,
             session: session
                 .filter(|_| accepted && whole)
                 .and_then(|answer| sts::session(&answer)),
@@ -317,18 +326,6 @@ impl Meter {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Settled {
-    /// A record of something that was never an exchange.
-    #[must_use]
-    pub fn only(record: UsageRecord, payload: Option<Payload>) -> Self {
-        Self {
-            record,
-            payload,
-            session: None,
-        }
     }
 }
 

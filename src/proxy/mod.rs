@@ -5,6 +5,7 @@
 //! - `exchange`: one request and its response.
 //! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
+//! - `settle`: what nobody told, and what it cost.
 //! - `tunnel`: what is never opened.
 //! - `reply`, `explain`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
@@ -20,6 +21,7 @@ pub mod meter;
 pub mod relay;
 pub mod reply;
 pub mod route;
+pub mod settle;
 pub mod tunnel;
 
 #[cfg(test)]
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use self::caller::Sessions;
-use self::meter::Settled;
+use self::settle::Settled;
 use crate::config::Settings;
 use crate::ledger::writer::Ledger;
 use crate::net::pool::UpstreamPool;
@@ -69,18 +71,13 @@ pub enum Phase {
 impl Services {
     /// Keeps a settled exchange: ledger first, then its line. Returns when it is committed.
     pub async fn record(&self, settled: Option<Settled>) {
-        let Some(Settled {
-            mut record,
-            payload,
-            session,
-        }) = settled
-        else {
+        let Some(mut settled) = settled else {
             return;
         };
-        if let Some(session) = session {
+        if let Some(session) = settled.session.take() {
             self.sessions.learn(session);
         }
-        caller::name(&mut record, &self.settings.accounting.aliases);
+        let (record, payload) = settled.finish(&self.settings).await;
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.ledger.commit(record, payload).await;

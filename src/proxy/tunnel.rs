@@ -9,8 +9,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use super::Services;
-use super::meter::{Arrival, Settled};
+use super::meter::Arrival;
 use super::reply::{Kind, Reply};
+use super::settle::Settled;
 use crate::ledger::{Entry, Outcome, UsageRecord};
 use crate::net::dial::{DialError, Reach};
 use crate::net::stream::{BoxDuplex, Prefixed};

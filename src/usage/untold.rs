@@ -15,8 +15,8 @@ pub(crate) fn untold(tally: &Tally, is_stream: bool, prompt: Option<Sample>) -> 
     }
     let has_text = tally.text().bytes() > 0;
     let counts = tally.counts();
-    // An error before the first word: the model gave nothing, and nobody says that it was charged.
-    if tally.error_type().is_some() && !has_text && !counts.has_any() {
+    // The service itself broke off: nobody says whether that is charged, so what was told is all there is to say.
+    if tally.error_type().is_some() {
         return None;
     }
     // Only a model streams. A document may be anything, until it shows a shape that is counted in tokens.

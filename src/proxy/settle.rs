@@ -1,0 +1,94 @@
+//! An exchange whose account is closed: what nobody told is estimated, then it is priced and named.
+//!
+//! Everything that takes time happens here, after the meter has let go of the exchange and before the ledger takes the
+//! record. What is estimated and how is left to `usage`, what it costs to `spend`.
+
+use super::caller;
+use crate::aws::{Service, sts};
+use crate::config::Settings;
+use crate::ledger::{Payload, UsageRecord};
+use crate::spend::PricedCall;
+use crate::usage::{Untold, estimate};
+
+/// An exchange whose account is closed.
+pub struct Settled {
+    /// Its record.
+    pub record: UsageRecord,
+    /// What was captured of it.
+    pub payload: Option<Payload>,
+    /// What has to be estimated before it can be priced.
+    pub untold: Option<Untold>,
+    /// What the price depends on besides the record.
+    pub terms: Terms,
+    /// The session that it issued, if it was STS who answered.
+    pub session: Option<sts::Session>,
+}
+
+/// What a price depends on besides what is recorded.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// The service behind the host.
+    pub endpoint: Option<Service>,
+    /// The service tier that was asked for.
+    pub asked_tier: Option<String>,
+    /// The latency configuration that was asked for.
+    pub asked_latency: Option<String>,
+}
+
+impl Settled {
+    /// A record of something that was never an exchange.
+    #[must_use]
+    pub fn only(record: UsageRecord, payload: Option<Payload>) -> Self {
+        Self {
+            record,
+            payload,
+            untold: None,
+            terms: Terms::default(),
+            session: None,
+        }
+    }
+
+    /// Fills in what nobody told, where that can be estimated. Slow the first time: the vocabulary is large.
+    async fn estimate(&mut self) {
+        let Some(untold) = self.untold.take() else {
+            return;
+        };
+        let mut usage = self.record.usage.clone();
+        let estimated = tokio::task::spawn_blocking(move || {
+            estimate(&mut usage, &untold);
+            usage
+        });
+        match estimated.await {
+            Ok(usage) => self.record.usage = usage,
+            Err(error) => {
+                tracing::warn!(%error, id = self.record.id, "tokens could not be estimated");
+            }
+        }
+    }
+
+    /// The record as it is kept: estimated where need be, priced and named.
+    pub async fn finish(mut self, settings: &Settings) -> (UsageRecord, Option<Payload>) {
+        self.estimate().await;
+        let Self {
+            mut record,
+            payload,
+            terms,
+            ..
+        } = self;
+        record.cost = settings.prices.cost(&PricedCall {
+            model: record.model.as_deref(),
+            response_model: record.response_model.as_deref(),
+            endpoint: terms.endpoint,
+            region: record.region.as_deref(),
+            service_tier: record.service_tier.as_deref(),
+            asked_tier: terms.asked_tier.as_deref(),
+            performance_latency: record
+                .performance_latency
+                .as_deref()
+                .or(terms.asked_latency.as_deref()),
+            usage: &record.usage,
+        });
+        caller::name(&mut record, &settings.accounting.aliases);
+        (record, payload)
+    }
+}
