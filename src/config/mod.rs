@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod load;
 pub mod options;
 pub mod settings;
+mod usage_pattern;
 
 #[cfg(test)]
 mod settings_tests;

@@ -5,11 +5,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
+use super::usage_pattern::usage_patterns;
+use crate::usage::Patterns;
 use crate::wire::http1::{RequestTarget, Scheme};
 
 /// Everything the gate needs to know.
@@ -45,6 +48,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Routes, longest prefix first.
     pub routes: Vec<RouteRule>,
+    /// Shapes of usage that the operator taught.
+    pub usage_patterns: Arc<Patterns>,
     /// How long we wait for what.
     pub timeouts: Timeouts,
 }
@@ -221,6 +226,7 @@ impl Settings {
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],
             )?,
             routes: routes(&options.route, base.transpose()?)?,
+            usage_patterns: usage_patterns(&options.usage_pattern)?,
             timeouts: Timeouts::default(),
         })
     }
