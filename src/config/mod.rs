@@ -10,6 +10,7 @@ pub mod load;
 pub mod options;
 mod prices;
 pub mod settings;
+mod usage_pattern;
 
 #[cfg(test)]
 mod settings_tests;

@@ -180,6 +180,11 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate: Vec<CertificateOption>,
+
+    /// `[[usage_pattern]]` tables: where a shape that is not known here tells its counts
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub usage_pattern: Vec<UsagePatternOption>,
 }
 
 /// One `[[route]]` of the file.
@@ -203,6 +208,42 @@ pub struct CertificateOption {
     pub cert: PathBuf,
     /// Key, PEM, mode 0600.
     pub key: PathBuf,
+}
+
+/// One `[[usage_pattern]]` of the file: globs that say for whom, and paths from the top of a document.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsagePatternOption {
+    /// Glob of the upstream host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Glob of the route's prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Glob of the model as the client names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where the input count stands.
+    #[serde(alias = "prompt_tokens", skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<String>,
+    /// Where the output count stands.
+    #[serde(alias = "completion_tokens", skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<String>,
+    /// Where the cache reads stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_tokens: Option<String>,
+    /// Where the cache writes stand, all lifetimes together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<String>,
+    /// Where the cache writes for an hour stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h_tokens: Option<String>,
+    /// Where the part of the output spent on reasoning stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<String>,
+    /// Whether the input count includes cache tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_includes_cache: Option<bool>,
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
 use super::prices;
+use super::usage_pattern::usage_patterns;
 use crate::spend::PriceBook;
+use crate::usage::Patterns;
 use crate::wire::http1::{RequestTarget, Scheme};
 
 /// Everything the gate needs to know.
@@ -53,6 +55,8 @@ pub struct Settings {
     pub accounting: Accounting,
     /// What calls cost.
     pub prices: Arc<PriceBook>,
+    /// Shapes of usage that the operator taught.
+    pub usage_patterns: Arc<Patterns>,
     /// How long we wait for what.
     pub timeouts: Timeouts,
 }
@@ -232,6 +236,7 @@ impl Settings {
             routes: routes(&options.route, base.transpose()?)?,
             accounting,
             prices: Arc::new(prices::book(&options.price)?),
+            usage_patterns: usage_patterns(&options.usage_pattern)?,
             timeouts: Timeouts::default(),
         })
     }

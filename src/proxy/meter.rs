@@ -159,7 +159,13 @@ impl Meter {
         });
         let observer = (plan.observed && !foreign).then(|| {
             let call = plan.call.as_ref();
-            let mut observer = ExchangeObserver::new(call.map(|call| call.operation));
+            let mut observer = ExchangeObserver::for_call(
+                call.map(|call| call.operation),
+                &settings.usage_patterns,
+                host,
+                plan.route.as_deref(),
+                record.model.as_deref(),
+            );
             observer.request_head(head);
             observer
         });

@@ -8,7 +8,7 @@ use crate::usage::family::Count;
 use crate::usage::tokens::{TokenUsage, UsageSource};
 
 /// The counts told so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     input: Told,
     output: Told,

@@ -30,11 +30,19 @@ mod zstd;
 #[cfg(test)]
 mod coding_tests;
 #[cfg(test)]
+mod cut_tests;
+#[cfg(test)]
+mod estimate_tests;
+#[cfg(test)]
+mod facts_tests;
+#[cfg(test)]
 mod family_tests;
 #[cfg(test)]
 mod fixture_tests;
 #[cfg(test)]
 mod observer_tests;
+#[cfg(test)]
+mod pattern_tests;
 #[cfg(test)]
 mod test_support;
 pub use estimate::{Untold, estimate};

@@ -250,10 +250,9 @@ impl JsonSink for Found {
             }
             TIER => self.asked.tier = word(),
             LATENCY => self.asked.latency = word(),
-            _ if place != BODY && usize::from(place.0) == self.model_path.len() => {
-                if !text.is_empty() {
-                    self.asked.model = value.as_text();
-                }
+            BODY => {}
+            _ if usize::from(place.0) == self.model_path.len() && !text.is_empty() => {
+                self.asked.model = value.as_text();
             }
             _ => {}
         }

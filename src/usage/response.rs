@@ -104,8 +104,11 @@ impl ResponseReader {
 
     /// Stops reading: what was told so far is all there will be.
     pub(crate) fn give_up(&mut self) {
-        let is_whole = matches!(&self.body, Body::Json(document) if document.is_complete());
-        self.tally.end_document(is_whole, self.is_failure);
+        let stands = match &self.body {
+            Body::ServerSentEvents(events) => events.scanner.is_complete(),
+            _ => true,
+        };
+        self.tally.end_document(stands, self.is_failure);
         self.body = Body::Unread;
     }
 

@@ -18,6 +18,8 @@ use crate::wire::json::{JsonScanner, JsonSink, Place, Scalar, Want};
 pub(crate) struct Tally {
     paths: Arc<Paths>,
     counts: Counts,
+    /// What was told before the document under way.
+    counts_before: Counts,
     units: BTreeMap<&'static str, u64>,
     text: Sample,
     /// Where the text stood when the document under way began.
@@ -42,12 +44,14 @@ pub(crate) struct Scratch {
     pub(crate) tokens: Option<u64>,
     /// Whether the element under way lives for an hour.
     pub(crate) is_1h: Option<bool>,
-    /// What adds up over the places where it stands, once the document is whole.
+    /// What adds up over the places where it stands, until the document ends.
     sums: Vec<(Sum, u64)>,
     /// The picture under way has been counted.
     image_counted: bool,
     /// The document's text came before, in pieces, or is none.
     is_repetition: bool,
+    /// No counts follow the document.
+    is_last: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,7 @@ impl Tally {
         Self {
             paths,
             counts: Counts::default(),
+            counts_before: Counts::default(),
             units: BTreeMap::new(),
             text: Sample::default(),
             text_before: Mark::default(),
@@ -122,23 +127,31 @@ impl Tally {
         self.error_type = Words::cut(error_type);
     }
 
-    /// The document ended, or what there is of it. `is_failure`: it is known to be about an error.
-    pub(crate) fn end_document(&mut self, is_whole: bool, is_failure: bool) {
+    /// The document ended. `stands`: what it told is believed; of a frame that did not come whole nothing is, for a count
+    /// may mean something else together with one that follows. `is_failure`: it is known to be about an error.
+    pub(crate) fn end_document(&mut self, stands: bool, is_failure: bool) {
         let Scratch {
             sums,
             is_repetition,
+            is_last,
             ..
         } = std::mem::take(&mut self.scratch);
-        for (sum, value) in sums.into_iter().filter(|_| is_whole) {
+        if stands {
+            self.is_final |= is_last;
+        } else {
+            self.counts = self.counts_before;
+        }
+        for (sum, value) in sums.into_iter().filter(|_| stands) {
             match sum {
                 Sum::Unit(unit) => _ = self.units.insert(unit, value),
                 Sum::Count(count, by) => self.counts.record(count, value, by),
             }
         }
-        if is_repetition {
+        if is_repetition || !stands {
             self.text.rewind(self.text_before);
         }
         self.text_before = self.text.mark();
+        self.counts_before = self.counts;
         if let Some(error_type) = std::mem::take(&mut self.failure).name(is_failure) {
             self.error_type = Some(error_type);
         }
@@ -194,7 +207,7 @@ impl Tally {
             Meaning::Count(count) => self.read_count(count, value, Source::Shape),
             Meaning::Alias(count) => self.read_count(count, value, Source::Alias),
             Meaning::Metric(count) => {
-                self.is_final |= value.as_count().is_some();
+                self.scratch.is_last |= value.as_count().is_some();
                 self.read_count(count, value, Source::Metric);
             }
             Meaning::Taught(count, table) => {
@@ -209,7 +222,7 @@ impl Tally {
             }
             Meaning::Kind => {
                 if let Scalar::String(kind) = value {
-                    self.is_final |= LAST_EVENTS.contains(&kind);
+                    self.scratch.is_last |= LAST_EVENTS.contains(&kind);
                     self.scratch.is_repetition |= REPETITIONS.iter().any(|end| kind.ends_with(end));
                 }
             }
