@@ -113,6 +113,7 @@ fn filters() -> Vec<(&'static str, Query, &'static [usize])> {
                 model: Some("nova*".to_owned()),
                 identity: Some("AKIA1".to_owned()),
                 newest: Some(1),
+                ..all()
             },
             &[2],
         ),

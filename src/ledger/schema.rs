@@ -119,7 +119,14 @@ ALTER TABLE exchange ADD COLUMN cost_picousd INTEGER;
 ALTER TABLE exchange ADD COLUMN invocation_id TEXT;
 ALTER TABLE exchange ADD COLUMN attempt INTEGER;
 ALTER TABLE exchange ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';
+UPDATE exchange
+   SET cost_picousd = CAST(cost_usd AS INTEGER) * 1000000000000
+                    + CASE instr(cost_usd, '.') WHEN 0 THEN 0
+                      ELSE CAST(substr(substr(cost_usd, instr(cost_usd, '.') + 1) || '000000000000', 1, 12) AS INTEGER) END
+ WHERE cost_usd IS NOT NULL;
 CREATE INDEX exchange_name ON exchange (name, time_ms) WHERE name IS NOT NULL;
+CREATE INDEX exchange_role ON exchange (role, time_ms) WHERE role IS NOT NULL;
+CREATE INDEX exchange_model_name ON exchange (model_name, time_ms) WHERE model_name IS NOT NULL;
 DROP VIEW calls;
 CREATE VIEW calls AS
     SELECT time,
