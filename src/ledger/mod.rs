@@ -8,6 +8,7 @@ mod dimension;
 mod durations;
 mod error;
 mod filter;
+mod options;
 pub mod query;
 pub mod record;
 mod row;
@@ -15,6 +16,8 @@ mod schema;
 pub mod since;
 pub mod stats;
 mod store;
+mod sweep;
+mod sweeper;
 mod worker;
 pub mod writer;
 
@@ -23,11 +26,16 @@ mod query_tests;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
+mod sweep_tests;
+#[cfg(test)]
 mod writer_tests;
 
 pub use dimension::{Dimension, Key};
 pub use durations::Durations;
 pub use error::{LedgerError, QueryError};
+pub use options::{Durability, LedgerOptions, Retention, RetentionError};
 pub use query::{Column, Condition, Found, Query, Reader, StatusRange};
 pub use record::{Entry, Identity, Outcome, Payload, UsageRecord};
 pub(crate) use row::source_name;

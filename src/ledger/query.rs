@@ -67,6 +67,12 @@ const PAGE: u32 = 256;
 /// How many ids an ambiguous one is answered with.
 const CANDIDATES: usize = 5;
 
+/// 'g' follows every hexadecimal digit: the first half is a range of the index of ids, the second reads all of it.
+const MATCHING_IDS: &str = "SELECT id FROM exchange WHERE id >= ?1 AND id < ?1 || 'g'
+     UNION
+     SELECT id FROM exchange WHERE substr(id, -length(?1)) = ?1
+     ORDER BY id LIMIT ?2";
+
 const BEGINNING: Key = Key {
     time_ms: i64::MIN,
     seq: i64::MIN,
@@ -156,16 +162,20 @@ impl Reader {
 
     /// Ids that begin or end with `part`, one more than are shown.
     fn matching_ids(&self, part: &str) -> Result<Vec<String>, QueryError> {
-        // 'g' follows every hexadecimal digit: the first half is a range of the index, the second reads all of it.
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id FROM exchange WHERE id >= ?1 AND id < ?1 || 'g'
-             UNION
-             SELECT id FROM exchange WHERE substr(id, -length(?1)) = ?1
-             ORDER BY id LIMIT ?2",
-        )?;
+        let mut statement = self.connection.prepare_cached(MATCHING_IDS)?;
         let limit = i64::try_from(CANDIDATES + 1).unwrap_or(i64::MAX);
         let ids = statement.query_map((part, limit), |row| row.get(0))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// How SQLite finds ids.
+    #[cfg(test)]
+    pub(super) fn find_plan(&self) -> rusqlite::Result<String> {
+        let mut statement = self
+            .connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {MATCHING_IDS}"))?;
+        let steps = statement.query_map(("0", 1), |row| row.get(3))?;
+        Ok(steps.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))
     }
 
     fn exchange(&self, id: &str) -> Result<Found, QueryError> {

@@ -30,7 +30,7 @@ pub(super) fn write(
     let directory = place
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or_else(|| Path::new("."));
     let mut file = NamedTempFile::with_prefix_in(".tollgate-export-", directory).map_err(failed)?;
     fill(file.as_file_mut(), print)?;
     file.as_file().sync_all().map_err(failed)?;
