@@ -114,7 +114,7 @@ impl Gate {
             timeouts.connect,
             timeouts.handshake,
         );
-        let ledger = Ledger::open(&settings.home.join(FILE_NAME))?;
+        let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
             TcpListener::bind(settings.listen)
                 .await
@@ -190,10 +190,16 @@ impl Gate {
         }
         sweeper.abort();
         let left = services.ledger.clone().close().await;
-        if left > 0 {
+        // A writer that hangs has not counted what it was left with.
+        let lost = u64::try_from(left)
+            .unwrap_or(u64::MAX)
+            .max(services.ledger.losses());
+        let payloads = services.ledger.payload_losses();
+        if lost > 0 || payloads > 0 {
             tracing::error!(
-                records = left,
-                "the ledger could not be written; these records are lost"
+                lost_records = lost,
+                lost_payloads = payloads,
+                "the gate has stopped; these records and payloads are lost"
             );
         }
     }

@@ -13,9 +13,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use super::filter::Filter;
+use super::money::compact;
+use super::table::{Align, Table, text, unknown};
 use super::terminal::{Line, ReportError, to_stdout, write_json};
 use crate::ledger::query::Records;
-use crate::ledger::{FILE_NAME, Outcome, Query, QueryError, Reader, Since, UsageRecord};
+use crate::ledger::{FILE_NAME, Outcome, Query, QueryError, Reader, UsageRecord};
+use crate::spend::CostStatus;
 
 /// What `tollgate log` understands.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -26,15 +30,9 @@ pub struct LogArgs {
     /// One JSON object a line, exactly the usage record
     #[arg(long)]
     pub json: bool,
-    /// From this time on: RFC 3339, YYYY-MM-DD, or an age such as 10m, 2h, 3d
-    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
-    pub since: Option<Since>,
-    /// Only this model; `*` stands for anything
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<String>,
-    /// Only this caller: access key id, account id, API key label or proxy user
-    #[arg(long, value_name = "IDENTITY")]
-    pub identity: Option<String>,
+    /// Which records.
+    #[command(flatten)]
+    pub filter: Filter,
     /// Only the newest N records, or `all` [default: 50, with --json all]
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<Limit>,
@@ -119,10 +117,8 @@ impl LogArgs {
             None => (!self.json).then_some(SCREENFUL),
         };
         Query {
-            since_ms: self.since.map(|since| since.resolve(now)),
-            model: self.model.clone(),
-            identity: self.identity.clone(),
             newest,
+            ..self.filter.query(now)
         }
     }
 }
@@ -141,24 +137,24 @@ impl FromStr for Limit {
 /// Prints records one after the other, JSON or a table whose columns grow with what they hold.
 struct Printer {
     json: bool,
-    /// Width of each column so far; no header has been written while it is empty.
-    widths: Vec<usize>,
+    table: Table,
 }
 
-/// The table's columns: its header, and whether what is in it are numbers.
-const COLUMNS: [(&str, bool); 12] = [
-    ("TIME", false),
-    ("ENTRY", false),
-    ("STATUS", false),
-    ("OPERATION", false),
-    ("MODEL", false),
-    ("IN", true),
-    ("OUT", true),
-    ("CACHE R", true),
-    ("CACHE W", true),
-    ("MS", true),
-    ("IDENTITY", false),
-    ("ID", false),
+/// The table's columns.
+const COLUMNS: [(&str, Align); 13] = [
+    ("TIME", Align::Left),
+    ("ENTRY", Align::Left),
+    ("STATUS", Align::Left),
+    ("OPERATION", Align::Left),
+    ("MODEL", Align::Left),
+    ("IN", Align::Right),
+    ("OUT", Align::Right),
+    ("CACHE R", Align::Right),
+    ("CACHE W", Align::Right),
+    ("USD", Align::Right),
+    ("MS", Align::Right),
+    ("IDENTITY", Align::Left),
+    ("ID", Align::Left),
 ];
 
 /// How many rows are aligned with each other before they are written.
@@ -168,7 +164,7 @@ impl Printer {
     fn new(json: bool) -> Self {
         Self {
             json,
-            widths: Vec::new(),
+            table: Table::new(COLUMNS),
         }
     }
 
@@ -186,47 +182,8 @@ impl Printer {
                 .take(BLOCK)
                 .map(|record| record.map(|record| cells(&record)))
                 .collect::<Result<_, QueryError>>()?;
-            self.print_block(&rows, out)?;
+            self.table.print_block(&rows, out)?;
         }
-        Ok(())
-    }
-
-    fn print_block(
-        &mut self,
-        rows: &[[String; COLUMNS.len()]],
-        out: &mut impl Write,
-    ) -> Result<(), ReportError> {
-        let header = COLUMNS.map(|(name, _)| name.to_owned());
-        let first = self.widths.is_empty();
-        self.widths.resize(COLUMNS.len(), 0);
-        for row in rows.iter().chain(first.then_some(&header)) {
-            for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for row in first.then_some(&header).into_iter().chain(rows) {
-            self.print_row(row, out)?;
-        }
-        Ok(())
-    }
-
-    fn print_row(
-        &self,
-        row: &[String; COLUMNS.len()],
-        out: &mut impl Write,
-    ) -> Result<(), ReportError> {
-        let mut line = String::new();
-        for ((cell, &width), (_, number)) in row.iter().zip(&self.widths).zip(COLUMNS) {
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            line.push_str(&if number {
-                format!("{cell:>width$}")
-            } else {
-                format!("{cell:<width$}")
-            });
-        }
-        writeln!(out, "{}", line.trim_end())?;
         Ok(())
     }
 }
@@ -234,28 +191,34 @@ impl Printer {
 fn cells(record: &UsageRecord) -> [String; COLUMNS.len()] {
     let usage = &record.usage;
     let tokens = |count: Option<u64>| count.map_or_else(unknown, |count| count.to_string());
+    let model = record.model_name.as_deref().or(record.model.as_deref());
     [
         seconds(&record.time),
         record.entry.as_str().to_owned(),
         status(record),
         text(record.operation.as_deref()),
-        text(record.model.as_deref()),
+        text(model),
         tokens(usage.input_tokens),
         tokens(usage.output_tokens),
         tokens(usage.cache_read_tokens),
         tokens(usage.cache_write_tokens),
+        cost(record),
         format!("{:.0}", record.duration_ms),
         text(caller(record)),
         short_id(&record.id),
     ]
 }
 
-fn unknown() -> String {
-    "-".to_owned()
-}
-
-fn text(text: Option<&str>) -> String {
-    text.map_or_else(unknown, |text| Line(text).to_string())
+/// Dollars, with a tilde when they are not the whole truth.
+fn cost(record: &UsageRecord) -> String {
+    let Some(usd) = record.cost.usd else {
+        return unknown();
+    };
+    let mark = match record.cost.status {
+        CostStatus::Partial => "~",
+        CostStatus::Exact | CostStatus::Derived | CostStatus::Unpriced => "",
+    };
+    format!("{mark}{}", compact(u128::from(usd.picos())))
 }
 
 /// The status, and what else there is to say when the call did not go well.
@@ -278,8 +241,9 @@ fn status(record: &UsageRecord) -> String {
 pub(super) fn caller(record: &UsageRecord) -> Option<&str> {
     let identity = &record.identity;
     identity
-        .proxy_user
+        .name
         .as_deref()
+        .or(identity.proxy_user.as_deref())
         .or(identity.api_key.as_deref())
         .or(identity.access_key_id.as_deref())
         .or(identity.account_id.as_deref())

@@ -4,9 +4,16 @@
 //! 2 wrong usage or configuration.
 
 pub mod demo;
+pub mod export;
+pub mod filter;
 pub mod log;
+pub mod money;
+pub mod progress;
 pub mod serve;
 pub mod show;
+pub mod spreadsheet;
+pub mod stats;
+pub mod table;
 pub mod terminal;
 
 use std::error::Error;
@@ -15,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::terminal::ReportError;
 use crate::app::StartError;
 use crate::config::{ConfigError, HomeOption, LogFormat, Options};
 
@@ -41,7 +49,21 @@ enum Command {
         #[command(flatten)]
         args: log::LogArgs,
     },
-    /// Print one exchange: heads, bodies or decoded events, usage, timing
+    /// Sum calls, tokens and cost by model, caller, day and more
+    Stats {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: stats::StatsArgs,
+    },
+    /// Write the records as JSON lines, CSV or HAR
+    Export {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: export::ExportArgs,
+    },
+    /// Print one exchange: heads, bodies or decoded events, usage, cost, timing
     Show {
         #[command(flatten)]
         home: HomeOption,
@@ -72,6 +94,12 @@ pub fn main() -> ExitCode {
         Command::Log { home, args } => {
             with_home(&home, |home| log::run(&args, home).map_err(Into::into))
         }
+        Command::Stats { home, args } => {
+            with_home(&home, |home| stats::run(&args, home).map_err(Into::into))
+        }
+        Command::Export { home, args } => {
+            with_home(&home, |home| export::run(&args, home).map_err(Into::into))
+        }
         Command::Show { home, args } => {
             with_home(&home, |home| show::run(&args, home).map_err(Into::into))
         }
@@ -92,7 +120,10 @@ pub fn main() -> ExitCode {
 /// Whether what was asked for is wrong, rather than something that went wrong.
 fn is_configuration(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let start = error.downcast_ref::<StartError>();
-    error.is::<ConfigError>() || start.is_some_and(StartError::is_configuration)
+    let report = error.downcast_ref::<ReportError>();
+    error.is::<ConfigError>()
+        || start.is_some_and(StartError::is_configuration)
+        || report.is_some_and(ReportError::is_wrong_usage)
 }
 
 const FAILED: u8 = 1;

@@ -6,8 +6,10 @@
 mod body;
 #[cfg(test)]
 mod body_tests;
-mod coding;
+pub(super) mod coding;
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -66,19 +68,31 @@ fn write_summary(out: &mut impl Write, record: &UsageRecord) -> io::Result<()> {
     field("time", record.time.clone())?;
     field(
         "entry",
-        format!("{} from {}", record.entry.as_str(), record.client),
+        words([
+            ("", &Some(record.entry.as_str().to_owned())),
+            ("from ", &Some(record.client.clone())),
+            ("by ", &record.route),
+        ]),
     )?;
     field("caller", caller(record))?;
+    field("client", client(record))?;
     field(
         "upstream",
         words([("", &record.host), ("in ", &record.region)]),
     )?;
-    field(
-        "call",
-        words([("", &record.operation), ("of ", &record.model)]),
-    )?;
+    field("call", call(record))?;
+    field("attempt", attempt(record))?;
     field("result", result(record))?;
+    field(
+        "served",
+        words([
+            ("by ", &record.response_model),
+            ("in tier ", &record.service_tier),
+            ("with latency ", &record.performance_latency),
+        ]),
+    )?;
     field("usage", usage(record))?;
+    field("units", pairs(&record.units))?;
     field("cost", cost(record))?;
     field("timing", timing(record))?;
     field(
@@ -88,12 +102,37 @@ fn write_summary(out: &mut impl Write, record: &UsageRecord) -> io::Result<()> {
             record.request_bytes, record.response_bytes
         ),
     )?;
-    let tags: Vec<String> = record
-        .tags
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    field("tags", tags.join(", "))
+    field("tags", pairs(&record.tags))?;
+    field("notes", record.notes.join(", "))
+}
+
+fn pairs(map: &BTreeMap<String, impl Display>) -> String {
+    let pairs = map.iter().map(|(name, value)| format!("{name}={value}"));
+    pairs.collect::<Vec<_>>().join(", ")
+}
+
+fn client(record: &UsageRecord) -> String {
+    let parts = [
+        ("", &record.identity.sdk),
+        ("app ", &record.identity.app_id),
+    ];
+    let known = parts
+        .into_iter()
+        .filter_map(|(word, value)| value.as_ref().map(|value| format!("{word}{value}")));
+    known.collect::<Vec<_>>().join(", ")
+}
+
+fn call(record: &UsageRecord) -> String {
+    let call = words([("", &record.operation), ("of ", &record.model)]);
+    match &record.model_name {
+        Some(name) => format!("{call} ({name})"),
+        None => call,
+    }
+}
+
+fn attempt(record: &UsageRecord) -> String {
+    let attempt = record.attempt.map(|attempt| attempt.to_string());
+    words([("", &attempt), ("of invocation ", &record.invocation_id)])
 }
 
 /// Those that are known, each after its word.
@@ -112,6 +151,8 @@ fn caller(record: &UsageRecord) -> String {
         Some(false) | None => "",
     };
     let parts = [
+        ("", &identity.name, ""),
+        ("role ", &identity.role, ""),
         ("proxy user ", &identity.proxy_user, ""),
         ("API key ", &identity.api_key, ""),
         ("access key ", &identity.access_key_id, session),
@@ -123,7 +164,15 @@ fn caller(record: &UsageRecord) -> String {
             value.as_ref().map(|value| format!("{word}{value}{after}"))
         })
         .collect();
-    known.join(", ")
+    if known.is_empty() {
+        return String::new();
+    }
+    let proof = if identity.verified {
+        "accepted by the upstream"
+    } else {
+        "as claimed"
+    };
+    format!("{} ({proof})", known.join(", "))
 }
 
 fn result(record: &UsageRecord) -> String {
@@ -219,7 +268,7 @@ fn write_payload(out: &mut impl Write, payload: &Payload) -> io::Result<()> {
 
 /// The record with its payload beside the other fields.
 #[derive(Serialize)]
-struct FoundJson<'a> {
+pub(super) struct FoundJson<'a> {
     #[serde(flatten)]
     record: &'a UsageRecord,
     payload: Option<PayloadJson<'a>>,
@@ -239,7 +288,7 @@ struct PayloadJson<'a> {
 }
 
 impl<'a> FoundJson<'a> {
-    fn new(found: &'a Found) -> Self {
+    pub(super) fn new(found: &'a Found) -> Self {
         let payload = found.payload.as_ref().map(|payload| {
             let (request_body, request_body_base64) = text_or_base64(&payload.request_body);
             let (response_body, response_body_base64) = text_or_base64(&payload.response_body);
@@ -293,9 +342,15 @@ mod tests {
         let text = shown(&record, Some(sample::payload()), false).await;
         for expected in [
             record.id.as_str(),
-            "connect from 127.0.0.1:50001",
-            "proxy user alice, API key key-7f3a, access key ASIAEXAMPLE000000001 (temporary), account 123456789012",
-            "ConverseStream of us.amazon.nova-lite-v1:0",
+            "connect from 127.0.0.1:50001 by /service/standard/",
+            "search team, role arn:aws:sts::123456789012:assumed-role/search/alice, proxy user alice, API key key-7f3a, \
+             access key ASIAEXAMPLE000000001 (temporary), account 123456789012 (accepted by the upstream)",
+            "client    Boto3/1.43.11, app search",
+            "ConverseStream of us.amazon.nova-lite-v1:0 (nova)",
+            "attempt   2 of invocation 4b0f1c9e-2f6a-4d7e-9c55-0d1f3a2b4c5d",
+            "served    by nova-lite in tier priority with latency standard",
+            "units     images=2",
+            "notes     price-suspect",
             "200 complete, stream, throttlingException, finished by end_turn",
             "11 input, 5 output, 4096 cache read, 1500 cache write, 1200 cache write 1h, 2 reasoning, 5612 total (source: stream)",
             "0.000123456789 USD (exact, price amazon.nova-lite-v1:0 as of 2026-11-01)",
@@ -318,7 +373,11 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected:?} in {text}");
         }
-        assert!(!text.contains("caller") && !text.contains("tags"), "{text}");
+        for absent in [
+            "caller", "client", "tags", "units", "notes", "attempt", "served",
+        ] {
+            assert!(!text.contains(absent), "{absent} in {text}");
+        }
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -20,6 +21,25 @@ pub enum ReportError {
     /// The output could not be written.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Payloads were asked for in a format that has no place for them.
+    #[error("--payloads: CSV has no place for payloads; take --format jsonl or har")]
+    NoPayloads,
+}
+
+impl ReportError {
+    /// Whether what was asked for is wrong, rather than something that went wrong.
+    #[must_use]
+    pub fn is_wrong_usage(&self) -> bool {
+        matches!(self, Self::NoPayloads)
+    }
 }
 
 impl From<LedgerError> for ReportError {
@@ -66,9 +86,14 @@ pub fn until_pipe_closes(printed: Result<(), ReportError>) -> Result<(), ReportE
 /// # Errors
 /// What `out` returns.
 pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, HarmlessJson);
-    value.serialize(&mut serializer)?;
+    write_json_value(out, value)?;
     out.write_all(b"\n")
+}
+
+/// Writes `value` as JSON and nothing after it.
+pub(super) fn write_json_value(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, HarmlessJson);
+    Ok(value.serialize(&mut serializer)?)
 }
 
 /// Whether a character could do more to a terminal than show itself.

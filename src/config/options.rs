@@ -114,6 +114,18 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<u64>,
 
+    /// Remove what is older than AGE, and the oldest while the ledger is larger than SIZE, as in 90d,20GB; either may be
+    /// missing [default: keep everything]
+    #[arg(long, env = "TOLLGATE_RETAIN", value_name = "AGE,SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain: Option<String>,
+
+    /// When a record is committed: strict, before the last byte of its response leaves, or relaxed, within a tenth of a
+    /// second [default: strict]
+    #[arg(long, env = "TOLLGATE_DURABILITY", value_name = "strict|relaxed")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
+
     /// One line per exchange on standard output, as text or json; diagnostics go to standard error [default: text]
     #[arg(long, env = "TOLLGATE_LOG_FORMAT", value_name = "text|json")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
 use super::prices;
 use super::usage_pattern::usage_patterns;
+use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 use crate::spend::PriceBook;
 use crate::usage::Patterns;
 use crate::wire::http1::{RequestTarget, Scheme};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub payload: PayloadMode,
     /// Most bytes of one body kept.
     pub payload_limit: usize,
+    /// How the ledger is kept.
+    pub ledger: LedgerOptions,
     /// How exchanges are logged.
     pub log_format: LogFormat,
     /// Routes, longest prefix first.
@@ -228,6 +231,7 @@ impl Settings {
             )?,
             payload_limit: usize::try_from(options.payload_limit.unwrap_or(1024 * 1024))
                 .unwrap_or(usize::MAX),
+            ledger: ledger(options.retain.as_deref(), options.durability.as_deref())?,
             log_format: one_of(
                 "log-format",
                 options.log_format.as_deref(),
@@ -302,6 +306,27 @@ pub(super) fn one_of<T: Copy>(
                 names.join(", ")
             ),
         )
+    })
+}
+
+fn ledger(retain: Option<&str>, durability: Option<&str>) -> Result<LedgerOptions, ConfigError> {
+    let retention = match retain {
+        None => Retention::default(),
+        Some(text) => text
+            .parse()
+            .map_err(|error: RetentionError| invalid("retain", error.to_string()))?,
+    };
+    let durability = one_of(
+        "durability",
+        durability,
+        &[
+            ("strict", Durability::Strict),
+            ("relaxed", Durability::Relaxed),
+        ],
+    )?;
+    Ok(LedgerOptions {
+        durability,
+        retention,
     })
 }
 

@@ -6,6 +6,7 @@ use super::accounting::{ClientAbort, DrainLimits};
 use super::load::ConfigError;
 use super::options::Options;
 use super::settings::*;
+use crate::ledger::Durability;
 
 fn settings(file: &str) -> Result<Settings, ConfigError> {
     Settings::from_options(toml::from_str(file).unwrap(), PathBuf::from("/home"), None)
@@ -27,6 +28,13 @@ fn defaults_are_those_of_the_documentation() {
 }
 
 #[test]
+fn the_ledger_is_kept_as_the_file_says() {
+    let settings = settings("retain = \"90d,20GB\"\ndurability = \"relaxed\"").unwrap();
+    assert_eq!(settings.ledger.durability, Durability::Relaxed);
+    assert_eq!(settings.ledger.retention, "20GB,90d".parse().unwrap());
+}
+
+#[test]
 fn every_wrong_option_is_named() {
     let rows = [
         ("listen = \"5380\"", "listen"),
@@ -37,6 +45,9 @@ fn every_wrong_option_is_named() {
         ("deny = [\"\"]", "deny"),
         ("payload = \"some\"", "full, preview, none"),
         ("log_format = \"xml\"", "text, json"),
+        ("durability = \"none\"", "strict, relaxed"),
+        ("retain = \"90\"", "retain"),
+        ("retain = \"1d,2d\"", "one age"),
         ("private_destinations = \"no\"", "auto, allow, deny"),
         ("connect_to = [\"a:1:b\"]", "connect-to"),
         ("connect_to = [\"a:0:b:1\"]", "connect-to"),

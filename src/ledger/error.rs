@@ -84,13 +84,35 @@ pub enum QueryError {
     /// A query failed.
     #[error("cannot read the ledger")]
     Read(#[from] rusqlite::Error),
-    /// `--since` was not understood.
+    /// A time was not understood.
     #[error(
         "{given:?} is no time: give RFC 3339, YYYY-MM-DD, or an age such as 90s, 10m, 2h, 3d or 1w"
     )]
     Since {
         /// What was given.
         given: String,
+    },
+    /// `--status` was not understood.
+    #[error(
+        "{given:?} is no status: give one such as 200 or 4xx, with `!` before it for all others"
+    )]
+    Status {
+        /// What was given.
+        given: String,
+    },
+    /// A dimension of the sums was not understood.
+    #[error("{given:?} is nothing to sum by: give {known}, or tag:KEY")]
+    Dimension {
+        /// What was given.
+        given: String,
+        /// What can be given.
+        known: String,
+    },
+    /// There are more groups than memory is spent on.
+    #[error("there are more than {limit} groups: sum by fewer or coarser things, or filter")]
+    TooManyGroups {
+        /// How many there may be.
+        limit: usize,
     },
     /// What was given cannot be part of an id.
     #[error("{given:?} is no part of an id: ids are made of hexadecimal digits and dashes")]

@@ -4,13 +4,20 @@
 //! reads them back for people and scripts. The file itself (columns, indices, versions) is in `schema`, the mapping
 //! between a record and its row in `row`. Who fills a record is the proxy's business, who prints it the commands'.
 
+mod dimension;
+mod durations;
 mod error;
+mod filter;
+mod options;
 pub mod query;
 pub mod record;
 mod row;
 mod schema;
 pub mod since;
+pub mod stats;
 mod store;
+mod sweep;
+mod sweeper;
 mod worker;
 pub mod writer;
 
@@ -19,10 +26,17 @@ mod query_tests;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
+mod sweep_tests;
+#[cfg(test)]
 mod writer_tests;
 
+pub use dimension::{Dimension, Key};
+pub use durations::Durations;
 pub use error::{LedgerError, QueryError};
-pub use query::{Found, Query, Reader};
+pub use options::{Durability, LedgerOptions, Retention, RetentionError};
+pub use query::{Column, Condition, Found, Query, Reader, StatusRange};
 pub use record::{Entry, Identity, Outcome, Payload, UsageRecord};
 pub(crate) use row::source_name;
 pub use since::Since;

@@ -1,4 +1,4 @@
-//! The read side: records by time, model and identity, one exchange by its id, and what is new.
+//! The read side: records in order, one exchange by its id, and what is new. Which records is said in `filter`.
 //!
 //! A [`Reader`] has its own read-only connection and never disturbs the writer: rows come in pages, each in a read
 //! transaction of its own, so that a slow consumer (a pager that somebody left open) does not keep the WAL from being
@@ -10,27 +10,16 @@ use std::vec::IntoIter;
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::error::QueryError;
+use super::filter::Wanted;
+pub use super::filter::{Column, Condition, Query, StatusRange};
 use super::record::{Payload, UsageRecord};
-use super::row::{self, COLUMNS, PAYLOAD_COLUMNS};
+use super::row::{self, COLUMNS, PAYLOAD_BY_ID};
 use super::schema;
-
-/// Which records. The default is all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    /// Those whose request came at this time or later, in milliseconds since 1970.
-    pub since_ms: Option<i64>,
-    /// Those of this model: the name as the client gave it, `*` standing for anything.
-    pub model: Option<String>,
-    /// Those whose access key id, account id, API key label or proxy user is this.
-    pub identity: Option<String>,
-    /// Only the newest so many of them.
-    pub newest: Option<u32>,
-}
 
 /// The ledger, open for reading.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// One exchange.
@@ -48,8 +37,7 @@ pub struct Records<'a> {
     connection: &'a Connection,
     order: Order,
     sql: String,
-    model: Option<String>,
-    identity: Option<String>,
+    wanted: Wanted,
     /// The last record handed out.
     after: Key,
     /// Nothing that is committed after the listing began.
@@ -79,12 +67,16 @@ const PAGE: u32 = 256;
 /// How many ids an ambiguous one is answered with.
 const CANDIDATES: usize = 5;
 
+/// 'g' follows every hexadecimal digit: the first half is a range of the index of ids, the second reads all of it.
+const MATCHING_IDS: &str = "SELECT id FROM exchange WHERE id >= ?1 AND id < ?1 || 'g'
+     UNION
+     SELECT id FROM exchange WHERE substr(id, -length(?1)) = ?1
+     ORDER BY id LIMIT ?2";
+
 const BEGINNING: Key = Key {
     time_ms: i64::MIN,
     seq: i64::MIN,
 };
-
-const IDENTITY_COLUMNS: [&str; 4] = ["access_key_id", "account_id", "api_key", "proxy_user"];
 
 impl Reader {
     /// Opens the ledger at `path`, read-only.
@@ -170,16 +162,20 @@ impl Reader {
 
     /// Ids that begin or end with `part`, one more than are shown.
     fn matching_ids(&self, part: &str) -> Result<Vec<String>, QueryError> {
-        // 'g' follows every hexadecimal digit: the first half is a range of the index, the second reads all of it.
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id FROM exchange WHERE id >= ?1 AND id < ?1 || 'g'
-             UNION
-             SELECT id FROM exchange WHERE substr(id, -length(?1)) = ?1
-             ORDER BY id LIMIT ?2",
-        )?;
+        let mut statement = self.connection.prepare_cached(MATCHING_IDS)?;
         let limit = i64::try_from(CANDIDATES + 1).unwrap_or(i64::MAX);
         let ids = statement.query_map((part, limit), |row| row.get(0))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// How SQLite finds ids.
+    #[cfg(test)]
+    pub(super) fn find_plan(&self) -> rusqlite::Result<String> {
+        let mut statement = self
+            .connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {MATCHING_IDS}"))?;
+        let steps = statement.query_map(("0", 1), |row| row.get(3))?;
+        Ok(steps.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))
     }
 
     fn exchange(&self, id: &str) -> Result<Found, QueryError> {
@@ -189,15 +185,17 @@ impl Reader {
             [id],
             |row| row::read_exchange(row, 0),
         )?;
-        let payload = self
-            .connection
-            .query_row(
-                &format!("SELECT {PAYLOAD_COLUMNS} FROM payload WHERE id = ?1"),
-                [id],
-                row::read_payload,
-            )
-            .optional()?;
+        let payload = self.payload(id)?;
         Ok(Found { record, payload })
+    }
+
+    /// What was captured of the exchange with exactly this id, if anything was.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`].
+    pub fn payload(&self, id: &str) -> Result<Option<Payload>, QueryError> {
+        let mut statement = self.connection.prepare_cached(PAYLOAD_BY_ID)?;
+        Ok(statement.query_row([id], row::read_payload).optional()?)
     }
 }
 
@@ -212,8 +210,7 @@ impl<'a> Records<'a> {
             connection,
             order,
             sql: String::new(),
-            model: query.model.as_deref().map(as_pattern),
-            identity: query.identity.clone(),
+            wanted: Wanted::new(query),
             after,
             ceiling,
             page: Vec::new().into_iter(),
@@ -230,53 +227,49 @@ impl<'a> Records<'a> {
     }
 
     fn skip_to_newest(&mut self, newest: u32) -> Result<(), QueryError> {
-        let Some(offset) = newest.checked_sub(1) else {
-            self.ended = true;
-            return Ok(());
-        };
+        // The oldest of the newest, or of all when they are fewer: what is before it need not be looked at again.
         let sql = format!(
-            "{} ORDER BY time_ms DESC, seq DESC LIMIT 1 OFFSET {offset}",
+            "SELECT time_ms, seq FROM ({} ORDER BY time_ms DESC, seq DESC LIMIT {newest})",
             self.keys_sql()
         );
         let mut statement = self.connection.prepare(&sql)?;
-        let first = statement
-            .query_row(self.parameters().as_slice(), |row| {
-                Ok(Key {
-                    time_ms: row.get(0)?,
-                    seq: row.get(1)?,
-                })
-            })
-            .optional()?;
-        if let Some(first) = first {
-            self.after = Key {
-                seq: first.seq.saturating_sub(1),
-                ..first
-            };
+        let mut rows = statement.query(self.parameters().as_slice())?;
+        let mut oldest = None;
+        while let Some(row) = rows.next()? {
+            oldest = Some(Key {
+                time_ms: row.get(0)?,
+                seq: row.get(1)?,
+            });
+        }
+        drop(rows);
+        drop(statement);
+        match oldest {
+            Some(oldest) => {
+                self.after = Key {
+                    seq: oldest.seq.saturating_sub(1),
+                    ..oldest
+                };
+            }
+            None => self.ended = true,
         }
         Ok(())
     }
 
-    /// Selects `(time_ms, seq)` of the rows wanted. By identity it is one arm a column, each in the order of that
-    /// column's index, which SQLite merges; one condition over four columns would mean sorting all matches for every
+    /// Selects `(time_ms, seq)` of the rows wanted. By identity or model it is one arm a column, each in the order of that
+    /// column's index, which SQLite merges; one condition over several columns would mean sorting all matches for every
     /// page. The unary plus keeps it from walking the table by `seq` instead.
     fn keys_sql(&self) -> String {
-        let mut wanted = String::from("+seq <= :ceiling");
-        wanted.push_str(match self.order {
-            Order::Time => " AND (time_ms, seq) > (:time_ms, :seq)",
-            Order::Committed => " AND time_ms >= :time_ms AND seq > :seq",
+        let position = match self.order {
+            Order::Time => "(time_ms, seq) > (:time_ms, :seq)",
+            Order::Committed => "time_ms >= :time_ms AND seq > :seq",
+        };
+        let alternatives = self.wanted.alternatives();
+        let keys = alternatives.iter().map(|wanted| {
+            format!(
+                "SELECT time_ms, seq FROM exchange WHERE {wanted} AND +seq <= :ceiling AND {position}"
+            )
         });
-        match &self.model {
-            Some(model) if model.contains('*') => wanted.push_str(" AND model GLOB :model"),
-            Some(_) => wanted.push_str(" AND model = :model"),
-            None => {}
-        }
-        let keys = |condition: &str| format!("SELECT time_ms, seq FROM exchange WHERE {condition}");
-        if self.identity.is_none() {
-            return keys(&wanted);
-        }
-        IDENTITY_COLUMNS
-            .map(|column| keys(&format!("{column} = :identity AND {wanted}")))
-            .join(" UNION ")
+        keys.collect::<Vec<_>>().join(" UNION ")
     }
 
     fn keys_in_order(&self) -> String {
@@ -311,18 +304,15 @@ impl<'a> Records<'a> {
     }
 
     fn parameters(&self) -> Vec<(&str, &dyn ToSql)> {
-        let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
+        let position: [(&str, &dyn ToSql); 3] = [
             (":ceiling", &self.ceiling),
             (":time_ms", &self.after.time_ms),
             (":seq", &self.after.seq),
         ];
-        if let Some(model) = &self.model {
-            parameters.push((":model", model));
-        }
-        if let Some(identity) = &self.identity {
-            parameters.push((":identity", identity));
-        }
-        parameters
+        position
+            .into_iter()
+            .chain(self.wanted.parameters())
+            .collect()
     }
 
     fn next_page(&mut self) -> Result<(), QueryError> {
@@ -365,14 +355,5 @@ impl Iterator for Records<'_> {
             return Some(Err(error));
         }
         self.page.next().map(Ok)
-    }
-}
-
-/// A GLOB pattern in which only `*` is special, if there is one in `model`; else `model` itself, to be compared.
-fn as_pattern(model: &str) -> String {
-    if model.contains('*') {
-        model.replace('[', "[[]").replace('?', "[?]")
-    } else {
-        model.to_owned()
     }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use time::macros::datetime;
 
+use super::dimension::Dimension;
 use super::error::QueryError;
-use super::query::{Query, Reader};
-use super::record::UsageRecord;
+use super::query::{Column, Condition, Query, Reader, StatusRange};
+use super::record::{Outcome, UsageRecord};
 use super::sample;
 use super::since::Since;
 use super::writer::{Committed, Ledger};
@@ -113,6 +114,7 @@ fn filters() -> Vec<(&'static str, Query, &'static [usize])> {
                 model: Some("nova*".to_owned()),
                 identity: Some("AKIA1".to_owned()),
                 newest: Some(1),
+                ..all()
             },
             &[2],
         ),
@@ -227,32 +229,126 @@ async fn an_id_is_found_by_its_beginning_or_its_end() {
     }
 }
 
-#[tokio::test]
-async fn listings_walk_an_index_and_sort_no_table() {
-    let (_directory, path, _ledger) = ledger_of(&[]).await;
-    let reader = Reader::open(&path).unwrap();
-    for (query, index) in [
-        (Query::default(), "exchange_time"),
+/// Queries, and the index that answers them.
+fn indexed() -> Vec<(Query, &'static str)> {
+    let all = Query::default;
+    let by_account = Condition::Matches(Column::Account, "1".to_owned());
+    vec![
+        (all(), "exchange_time"),
+        (
+            Query {
+                since_ms: Some(1),
+                until_ms: Some(2),
+                ..all()
+            },
+            "exchange_time",
+        ),
         (
             Query {
                 model: Some("m".to_owned()),
-                ..Query::default()
+                ..all()
             },
-            "exchange_model",
+            "exchange_model_name",
         ),
         (
             Query {
                 identity: Some("i".to_owned()),
-                ..Query::default()
+                ..all()
             },
             "exchange_proxy_user",
         ),
-    ] {
+        (
+            Query {
+                identity: Some("i".to_owned()),
+                model: Some("m".to_owned()),
+                conditions: vec![Condition::Unpriced],
+                ..all()
+            },
+            "exchange_role",
+        ),
+        (
+            Query {
+                conditions: vec![by_account],
+                ..all()
+            },
+            "exchange_account_id",
+        ),
+        (
+            Query {
+                conditions: vec![
+                    Condition::Outcome(Outcome::Failed),
+                    Condition::Status(vec![StatusRange::parse("5xx").unwrap()]),
+                ],
+                ..all()
+            },
+            "exchange_time",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn listings_walk_an_index_and_sort_no_table() {
+    let (_directory, path, _ledger) = ledger_of(&[]).await;
+    let reader = Reader::open(&path).unwrap();
+    for (query, index) in indexed() {
         let plan = reader.records(&query).unwrap().plan().unwrap();
-        assert!(plan.contains(index), "{plan}");
+        assert!(plan.contains(index), "{query:?}: {plan}");
         assert!(
             !plan.contains("TEMP B-TREE") && !plan.contains("SCAN exchange\n"),
+            "{query:?}: {plan}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sums_of_a_while_read_no_more_than_that_while() {
+    let (_directory, path, _ledger) = ledger_of(&[]).await;
+    let reader = Reader::open(&path).unwrap();
+    let by = [Dimension::Day, Dimension::Tag("team".to_owned())];
+    let since = Query {
+        since_ms: Some(1),
+        ..Query::default()
+    };
+    let plan = reader.sums_plan(&since, &by).unwrap();
+    assert!(plan.contains("exchange_time (time_ms>?)"), "{plan}");
+    let plan = reader.sums_plan(&Query::default(), &by).unwrap();
+    assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    for (query, _) in indexed() {
+        let plan = reader.sums_plan(&query, &by).unwrap();
+        assert!(!plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_looked_for_in_its_index_alone() {
+    let (_directory, path, _ledger) = ledger_of(&[]).await;
+    let reader = Reader::open(&path).unwrap();
+    let plan = reader.find_plan().unwrap();
+    assert!(!plan.contains("payload"), "{plan}");
+    for step in plan.lines().filter(|step| step.contains("exchange")) {
+        assert!(
+            step.contains("COVERING INDEX sqlite_autoindex_exchange_1"),
             "{plan}"
         );
     }
+}
+
+#[tokio::test]
+async fn groups_are_bounded() {
+    let mut records = vec![sample::bare(), sample::bare(), sample::bare()];
+    for (record, model) in records.iter_mut().zip(["a", "b", "a"]) {
+        record.model = Some(model.to_owned());
+    }
+    let (_directory, path, _ledger) = ledger_of(&records).await;
+    let reader = Reader::open(&path).unwrap();
+    let sums = |limit| {
+        let by = [Dimension::Model];
+        reader.sums_within(&Query::default(), &by, limit, &mut || ())
+    };
+    assert_eq!(sums(2).unwrap().groups.len(), 2);
+    let error = sums(1).unwrap_err();
+    assert!(
+        matches!(error, QueryError::TooManyGroups { limit: 1 }),
+        "{error}"
+    );
 }

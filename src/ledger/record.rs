@@ -226,6 +226,15 @@ impl Entry {
 }
 
 impl Outcome {
+    /// Every one there is.
+    pub const ALL: [Self; 5] = [
+        Self::Complete,
+        Self::UpstreamAborted,
+        Self::ClientAborted,
+        Self::Refused,
+        Self::Failed,
+    ];
+
     /// The name it has in JSON and in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {

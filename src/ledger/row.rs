@@ -76,8 +76,12 @@ pub(super) const COLUMNS: [&str; 53] = [
 ];
 
 /// The columns of `payload`, likewise.
-pub(super) const PAYLOAD_COLUMNS: &str = "id, request_head, request_body, request_truncated, \
+const PAYLOAD_COLUMNS: &str = "id, request_head, request_body, request_truncated, \
      response_head, response_body, response_truncated";
+
+/// One payload by its id. [`read_payload`] reads it.
+pub(super) const PAYLOAD_BY_ID: &str = "SELECT id, request_head, request_body, request_truncated, \
+     response_head, response_body, response_truncated FROM payload WHERE id = ?1";
 
 /// Inserts one exchange. An id that is there already changes nothing, which makes a retry after a commit of unknown
 /// outcome safe.
@@ -257,7 +261,7 @@ fn read_version_1(row: &mut Columns<'_, '_>) -> rusqlite::Result<UsageRecord> {
     })
 }
 
-/// Reads a payload selected with [`PAYLOAD_COLUMNS`].
+/// Reads a payload selected with [`PAYLOAD_BY_ID`].
 pub(super) fn read_payload(row: &Row<'_>) -> rusqlite::Result<Payload> {
     Ok(Payload {
         request_head: row.get(1)?,

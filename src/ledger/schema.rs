@@ -26,7 +26,7 @@ const JOURNAL_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
 /// Page cache of the writer in KiB (negative is SQLite's way to say KiB): the hot ends of all indices fit.
 const CACHE_SIZE: i64 = -8 * 1024;
 
-const V1: &str = "
+pub(super) const V1: &str = "
 CREATE TABLE exchange (
     seq                   INTEGER PRIMARY KEY,
     id                    TEXT NOT NULL UNIQUE,
@@ -119,7 +119,14 @@ ALTER TABLE exchange ADD COLUMN cost_picousd INTEGER;
 ALTER TABLE exchange ADD COLUMN invocation_id TEXT;
 ALTER TABLE exchange ADD COLUMN attempt INTEGER;
 ALTER TABLE exchange ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';
+UPDATE exchange
+   SET cost_picousd = CAST(cost_usd AS INTEGER) * 1000000000000
+                    + CASE instr(cost_usd, '.') WHEN 0 THEN 0
+                      ELSE CAST(substr(substr(cost_usd, instr(cost_usd, '.') + 1) || '000000000000', 1, 12) AS INTEGER) END
+ WHERE cost_usd IS NOT NULL;
 CREATE INDEX exchange_name ON exchange (name, time_ms) WHERE name IS NOT NULL;
+CREATE INDEX exchange_role ON exchange (role, time_ms) WHERE role IS NOT NULL;
+CREATE INDEX exchange_model_name ON exchange (model_name, time_ms) WHERE model_name IS NOT NULL;
 DROP VIEW calls;
 CREATE VIEW calls AS
     SELECT time,
@@ -156,6 +163,12 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, LedgerError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
     // Before WAL mode is set: a file of a newer version is left exactly as it is.
     refuse_newer(path, version(&connection).map_err(open)?)?;
+    // Only before the first page is written: an older file keeps its free pages and fills them again.
+    if is_empty(&connection).map_err(open)? {
+        connection
+            .pragma_update(None, "auto_vacuum", "INCREMENTAL")
+            .map_err(open)?;
+    }
     set_up(&connection).map_err(open)?;
     migrate(path, &mut connection)?;
     Ok(connection)
@@ -229,6 +242,15 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> 
     // Read again under the lock: another process may have migrated meanwhile.
     let found = version(&transaction).map_err(|source| failed(0, source))?;
     refuse_newer(path, found)?;
+    if found > 0 && found < known_version() {
+        tracing::info!(
+            path = %path.display(),
+            from = found,
+            to = known_version(),
+            bytes = fs::metadata(path).map_or(0, |file| file.len()),
+            "the ledger is brought to this version; with many records this takes a while"
+        );
+    }
     for (to, script) in (1_u32..).zip(MIGRATIONS) {
         if to > found {
             transaction
@@ -251,7 +273,13 @@ fn refuse_newer(path: &Path, found: u32) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<u32> {
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))
+        .map(|pages| pages == 0)
+}
+
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     // The pragma is a signed 32-bit integer; a negative one is no version of ours and counts as newer.
     connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
@@ -260,96 +288,4 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
 
 fn known_version() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::row::COLUMNS;
-
-    #[test]
-    fn table_has_a_column_for_every_field() {
-        let directory = tempfile::tempdir().unwrap();
-        let connection = open_for_writing(&directory.path().join("ledger.db")).unwrap();
-        let statement = connection.prepare("SELECT * FROM exchange").unwrap();
-        let names: Vec<&str> = statement.column_names().skip(1).collect();
-        assert_eq!(names, COLUMNS);
-        let view = connection.prepare("SELECT * FROM calls").unwrap();
-        assert!(view.column_names().any(|name| name == "caller"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn all_files_are_private_even_when_the_ledger_was_not() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger.db");
-        fs::write(&path, b"").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let _connection = open_for_writing(&path).unwrap();
-        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-            let mode = fs::metadata(directory.path().join(name)).unwrap();
-            assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
-        }
-    }
-
-    #[test]
-    fn newer_ledger_is_refused_and_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger.db");
-        let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let before = fs::read(&path).unwrap();
-        let error = open_for_writing(&path).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                LedgerError::Newer {
-                    found: 99,
-                    known: 2,
-                    ..
-                }
-            ),
-            "{error}"
-        );
-        assert!(error.to_string().contains("newer tollgate"), "{error}");
-        let error = open_for_reading(&path).unwrap_err();
-        assert!(matches!(error, QueryError::Open(LedgerError::Newer { .. })));
-        assert_eq!(fs::read(&path).unwrap(), before);
-    }
-
-    #[test]
-    fn opening_again_migrates_nothing_and_keeps_rows() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger.db");
-        for _ in 0..2 {
-            let connection = open_for_writing(&path).unwrap();
-            assert_eq!(version(&connection).unwrap(), 2);
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_no_database_says_so() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger.db");
-        fs::write(&path, vec![b'x'; 4096]).unwrap();
-        let error = open_for_writing(&path).unwrap_err();
-        assert!(matches!(error, LedgerError::Open { .. }), "{error}");
-    }
-
-    #[test]
-    fn reading_wants_a_ledger_that_serve_has_made() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger.db");
-        let error = open_for_reading(&path).unwrap_err();
-        assert!(error.to_string().contains("tollgate serve"), "{error}");
-        assert!(error.to_string().contains("ledger.db"), "{error}");
-        fs::write(&path, b"").unwrap();
-        let error = open_for_reading(&path).unwrap_err();
-        assert!(
-            matches!(error, QueryError::Older { found: 0, .. }),
-            "{error}"
-        );
-    }
 }

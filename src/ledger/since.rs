@@ -49,7 +49,8 @@ impl Since {
     }
 }
 
-fn parse_age(text: &str) -> Option<Duration> {
+/// An age: a number and `s`, `m`, `h`, `d` or `w`.
+pub(super) fn parse_age(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
     let seconds = match unit {

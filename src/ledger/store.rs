@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::error::LedgerError;
+use super::options::Retention;
+use super::sweep::Removed;
 use super::writer::Queued;
-use super::{row, schema};
+use super::{row, schema, sweep};
 
 /// The connection and what is prepared for it.
 pub(super) struct Store {
@@ -78,6 +80,15 @@ impl Store {
         }
         transaction.commit()?;
         Ok(refused)
+    }
+
+    /// Removes a little of what need not be kept at `now_ms`.
+    pub(super) fn sweep(
+        &mut self,
+        retention: &Retention,
+        now_ms: i64,
+    ) -> rusqlite::Result<Removed> {
+        sweep::step(&mut self.connection, retention, now_ms)
     }
 
     /// Moves the WAL's pages into the file when enough of them have come together. Without it the WAL would grow for

@@ -3,7 +3,7 @@
 //! It alone owns the connection. When SQLite fails (disk full, locked, I/O error, read-only) the transaction is rolled
 //! back, the batch is kept, those who wait are told so, and the thread tries again with growing pauses; what bounds the
 //! memory meanwhile are the permits each queued record holds (`writer`). Checkpoints come after the answers: nobody waits
-//! for an fsync. The SQL is left to `store`.
+//! for an fsync. What need not be kept is removed between commits (`sweeper`). The SQL is left to `store`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::error::LedgerError;
+use super::options::{Durability, LedgerOptions};
 use super::store::{Store, passes_by_itself};
+use super::sweeper::Sweeper;
 use super::writer::{DRAIN_DEADLINE, Queued, Shared};
 
 /// What the door asks of the thread.
@@ -23,6 +25,9 @@ pub(super) enum Command {
     Commit(Box<Queued>),
     Flush(oneshot::Sender<usize>),
     Close(oneshot::Sender<usize>),
+    /// Removes at this time what need not be kept, all of it.
+    #[cfg(test)]
+    Sweep(i64, oneshot::Sender<super::sweep::Removed>),
     #[cfg(test)]
     Run(Box<dyn FnOnce(&rusqlite::Connection) + Send>),
 }
@@ -37,6 +42,10 @@ pub(super) struct Worker {
     flushes: Vec<oneshot::Sender<usize>>,
     failure: Option<Failure>,
     closing: Option<Closing>,
+    durability: Durability,
+    /// Until when what is pending may wait for company, where nobody waits for it.
+    gather_until: Option<Instant>,
+    sweeper: Sweeper,
 }
 
 /// The ledger cannot be written.
@@ -58,6 +67,9 @@ struct Closing {
 const BATCH_RECORDS: usize = 1024;
 const BATCH_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long a record waits for company when nobody waits for it.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// Pauses between attempts while the ledger cannot be written.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -65,6 +77,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 impl Worker {
     pub(super) fn open(
         path: &Path,
+        options: &LedgerOptions,
         commands: Receiver<Command>,
         shared: Arc<Shared>,
     ) -> Result<Self, LedgerError> {
@@ -77,6 +90,9 @@ impl Worker {
             flushes: Vec::new(),
             failure: None,
             closing: None,
+            durability: options.durability,
+            gather_until: None,
+            sweeper: Sweeper::new(options.retention),
         })
     }
 
@@ -84,6 +100,10 @@ impl Worker {
     pub(super) fn run(mut self) {
         while self.receive() {
             self.write();
+            // Those who have to be written all the time are not spared it, only asked for less of it.
+            if self.failure.is_none() && self.sweeper.is_due() {
+                self.sweep();
+            }
         }
         self.end();
     }
@@ -98,6 +118,7 @@ impl Worker {
             }
             match self.next_command() {
                 Next::Command(command) => self.take(command),
+                Next::Sweep => self.sweep(),
                 Next::Write => return true,
                 Next::End => return false,
             }
@@ -112,16 +133,10 @@ impl Worker {
             if self.closing.is_some() {
                 return Next::End;
             }
-            return match self.commands.recv() {
-                Ok(command) => Next::Command(command),
-                Err(_) => Next::End,
-            };
+            return self.next_when_idle();
         }
         let Some(failure) = &self.failure else {
-            return match self.commands.try_recv() {
-                Ok(command) => Next::Command(command),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => Next::Write,
-            };
+            return self.next_when_pending();
         };
         if self.closing.as_ref().is_some_and(Closing::is_over) {
             return Next::End;
@@ -142,11 +157,46 @@ impl Worker {
         }
     }
 
+    fn next_when_idle(&self) -> Next {
+        let Some(pause) = self.sweeper.pause() else {
+            return self.commands.recv().map_or(Next::End, Next::Command);
+        };
+        match self.commands.recv_timeout(pause) {
+            Ok(command) => Next::Command(command),
+            Err(RecvTimeoutError::Timeout) => Next::Sweep,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+
+    fn next_when_pending(&self) -> Next {
+        let pause = self.gather_until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        if pause.is_zero() {
+            return match self.commands.try_recv() {
+                Ok(command) => Next::Command(command),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => Next::Write,
+            };
+        }
+        match self.commands.recv_timeout(pause) {
+            Ok(command) => Next::Command(command),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Next::Write,
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.sweeper.step(&mut self.store, self.shared.is_idle());
+        self.store.checkpoint(self.shared.is_idle());
+    }
+
     fn take(&mut self, command: Command) {
         match command {
             Command::Commit(mut queued) => {
                 if self.failure.is_some() {
                     queued.answer_queued();
+                }
+                if self.pending.is_empty() && self.durability == Durability::Relaxed {
+                    self.gather_until = Some(Instant::now() + GATHER);
                 }
                 self.pending_bytes += queued.payload_len();
                 self.pending.push_back(queued);
@@ -160,11 +210,16 @@ impl Worker {
                 self.try_now();
             }
             #[cfg(test)]
+            Command::Sweep(now_ms, done) => {
+                done.send(self.sweeper.run(&mut self.store, now_ms)).ok();
+            }
+            #[cfg(test)]
             Command::Run(action) => action(&self.store.connection),
         }
     }
 
     fn try_now(&mut self) {
+        self.gather_until = None;
         if let Some(failure) = &mut self.failure {
             failure.next_try = Instant::now();
         }
@@ -190,6 +245,7 @@ impl Worker {
     }
 
     fn write(&mut self) {
+        self.gather_until = None;
         let batch = self.batch_len();
         let slice = self.pending.make_contiguous();
         let slice = slice.get_mut(..batch).unwrap_or_default();
@@ -288,6 +344,7 @@ impl Worker {
 
 enum Next {
     Command(Command),
+    Sweep,
     Write,
     End,
 }

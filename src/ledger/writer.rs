@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::LedgerError;
+use super::options::{Durability, LedgerOptions};
 use super::record::{Payload, UsageRecord};
 use super::worker::{Command, Worker};
 
@@ -25,6 +26,7 @@ use super::worker::{Command, Worker};
 #[derive(Clone, Debug)]
 pub struct Ledger {
     commands: mpsc::Sender<Command>,
+    durability: Durability,
     shared: Arc<Shared>,
 }
 
@@ -33,7 +35,8 @@ pub struct Ledger {
 pub enum Committed {
     /// Its row is committed; nothing that happens to this process can undo it.
     Stored,
-    /// It waits in memory, because the ledger cannot be written now or took longer than [`COMMIT_DEADLINE`].
+    /// It waits in memory, because the ledger cannot be written now or took longer than [`COMMIT_DEADLINE`], or because
+    /// nobody asked to wait ([`Durability::Relaxed`]).
     Queued,
     /// There was no room for it, or the ledger refused it. It was counted in [`Ledger::losses`].
     Lost,
@@ -104,10 +107,22 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if the file cannot be created, opened, or was made by a newer version.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Self::open_with(path, LIMITS)
+        Self::open_with(path, &LedgerOptions::default())
     }
 
-    pub(super) fn open_with(path: &Path, limits: QueueLimits) -> Result<Self, LedgerError> {
+    /// As [`Ledger::open`], with options.
+    ///
+    /// # Errors
+    /// [`LedgerError`], as [`Ledger::open`].
+    pub fn open_with(path: &Path, options: &LedgerOptions) -> Result<Self, LedgerError> {
+        Self::open_within(path, options, LIMITS)
+    }
+
+    pub(super) fn open_within(
+        path: &Path,
+        options: &LedgerOptions,
+        limits: QueueLimits,
+    ) -> Result<Self, LedgerError> {
         let shared = Arc::new(Shared {
             slots: semaphore(limits.slots),
             payload_bytes: semaphore(limits.payload_bytes),
@@ -120,16 +135,20 @@ impl Ledger {
         });
         // Unbounded as a channel: what bounds it are the permits that every queued record holds.
         let (commands, received) = mpsc::channel();
-        let worker = Worker::open(path, received, Arc::clone(&shared))?;
+        let worker = Worker::open(path, options, received, Arc::clone(&shared))?;
         std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || worker.run())
             .map_err(LedgerError::Thread)?;
-        Ok(Self { commands, shared })
+        Ok(Self {
+            commands,
+            durability: options.durability,
+            shared,
+        })
     }
 
     /// Keeps `record` and, if there is one, its payload. Resolves once the row is committed, at the latest after
-    /// [`QUEUE_DEADLINE`] and [`COMMIT_DEADLINE`] together.
+    /// [`QUEUE_DEADLINE`] and [`COMMIT_DEADLINE`] together; with [`Durability::Relaxed`] once it is queued.
     ///
     /// Dropping the future never loses a record that has found room; one that was still waiting for room is counted as
     /// lost.
@@ -138,7 +157,11 @@ impl Ledger {
         if !queued.find_room().await {
             return Committed::Lost;
         }
-        let committed = if self.shared.failing.load(Ordering::Relaxed) {
+        let waits = match self.durability {
+            Durability::Strict => !self.shared.failing.load(Ordering::Relaxed),
+            Durability::Relaxed => false,
+        };
+        let committed = if !waits {
             None
         } else {
             let (acknowledge, committed) = oneshot::channel();
@@ -210,6 +233,14 @@ impl Ledger {
             Ok(left) => left.unwrap_or_default(),
             Err(_) => self.shared.waiting(),
         }
+    }
+
+    /// Removes everything that need not be kept at `now_ms`.
+    #[cfg(test)]
+    pub(super) async fn sweep(&self, now_ms: i64) -> super::sweep::Removed {
+        let (removed, answer) = oneshot::channel();
+        self.commands.send(Command::Sweep(now_ms, removed)).unwrap();
+        answer.await.unwrap()
     }
 
     /// Runs `action` on the writer's thread and connection.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::options::{Durability, LedgerOptions};
 use super::query::{Query, Reader};
 use super::record::{Payload, UsageRecord};
 use super::sample;
@@ -232,7 +233,7 @@ async fn full_queue_loses_payloads_first_then_records_and_counts_them() {
         payload_bytes: 250,
         wait: Duration::from_millis(1),
     };
-    let ledger = Ledger::open_with(&path, limits).unwrap();
+    let ledger = Ledger::open_within(&path, &LedgerOptions::default(), limits).unwrap();
     let other = other(&path);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let payload = sample::payload();
@@ -260,7 +261,7 @@ async fn payload_beyond_the_whole_queue_goes_without_waiting() {
         payload_bytes: 10,
         wait: Duration::from_secs(3600),
     };
-    let ledger = Ledger::open_with(&path, limits).unwrap();
+    let ledger = Ledger::open_within(&path, &LedgerOptions::default(), limits).unwrap();
     let mut record = sample::full();
     // More text than there are slots: it takes all of them and is kept.
     record.tags.insert("long".to_owned(), "x".repeat(50_000));
@@ -340,7 +341,7 @@ async fn a_commit_given_up_while_waiting_for_room_is_counted() {
         payload_bytes: 1,
         wait: Duration::from_secs(3600),
     };
-    let ledger = Ledger::open_with(&path, limits).unwrap();
+    let ledger = Ledger::open_within(&path, &LedgerOptions::default(), limits).unwrap();
     let other = other(&path);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let first = ledger.commit(sample::full(), None);
@@ -385,4 +386,64 @@ async fn a_writer_that_hangs_holds_up_a_call_once_and_loses_nothing() {
     assert_eq!(all(&path).len(), 2);
     assert_eq!(ledger.commit(sample::full(), None).await, Committed::Stored);
     assert!(!ledger.is_failing());
+}
+
+#[tokio::test]
+async fn relaxed_commits_wait_for_nobody_and_share_a_transaction() {
+    let (_directory, path) = home();
+    let options = LedgerOptions {
+        durability: Durability::Relaxed,
+        ..LedgerOptions::default()
+    };
+    let ledger = Ledger::open_with(&path, &options).unwrap();
+    for _ in 0..50 {
+        let mut commit = Box::pin(ledger.commit(sample::full(), None));
+        let poll = std::future::poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
+        assert_eq!(poll, Poll::Ready(Committed::Queued));
+    }
+    assert_eq!(ledger.flush().await, 0);
+    assert_eq!(all(&path).len(), 50);
+    assert!(ledger.transactions() < 50, "{}", ledger.transactions());
+    // Without anybody asking they are written as well: closing is not what does it.
+    ledger.commit(sample::full(), None).await;
+    let reader = Reader::open(&path).unwrap();
+    while reader.last_seq().unwrap() < 51 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ledger.close().await, 0);
+    assert_eq!(all(&path).len(), 51);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_readers_list_while_the_ledger_writes() {
+    const BEFORE: usize = 600;
+    let (_directory, path) = home();
+    let ledger = Ledger::open(&path).unwrap();
+    for _ in 0..BEFORE {
+        ledger.commit(sample::full(), None).await;
+    }
+    let writing = tokio::spawn({
+        let ledger = ledger.clone();
+        async move {
+            for _ in 0..BEFORE {
+                let stored = ledger.commit(sample::full(), Some(sample::payload())).await;
+                assert_eq!(stored, Committed::Stored);
+            }
+        }
+    });
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let path = path.clone();
+        readers.spawn_blocking(move || {
+            let ids: Vec<String> = all(&path).into_iter().map(|record| record.id).collect();
+            let distinct: HashSet<&String> = ids.iter().collect();
+            assert_eq!(distinct.len(), ids.len());
+            ids.len()
+        });
+    }
+    for found in readers.join_all().await {
+        assert!((BEFORE..=2 * BEFORE).contains(&found), "{found}");
+    }
+    writing.await.unwrap();
+    assert_eq!(all(&path).len(), 2 * BEFORE);
 }

@@ -56,6 +56,7 @@ async fn json_is_the_record() {
 async fn table_is_aligned_and_harmless() {
     let mut nasty = sample::full();
     nasty.model = Some("m\u{1b}]0;x\u{7}\n".to_owned());
+    nasty.model_name = None;
     nasty.error_type = None;
     nasty.id = "01930000-0000-7000-8000-00000badc0de".to_owned();
     let (home, _ledger) = home_with(&[sample::bare(), nasty]).await;
@@ -74,7 +75,7 @@ async fn table_is_aligned_and_harmless() {
     );
     assert!(lines[2].contains("m\\u{1b}]0;x\\u{7}\\n"), "{table}");
     assert!(
-        lines[2].ends_with("4096     1500  512  alice     0badc0de"),
+        lines[2].ends_with("4096     1500  0.0001235  512  search team  0badc0de"),
         "{table}"
     );
 }
@@ -94,9 +95,121 @@ async fn people_get_a_screenful_and_scripts_everything() {
     assert_eq!(count(&["--json", "--model", "x"]), 0);
 }
 
+#[tokio::test]
+async fn names_and_doubtful_costs_are_shown_as_such() {
+    let mut record = sample::full();
+    record.cost.status = CostStatus::Partial;
+    let (home, _ledger) = home_with(&[record]).await;
+    let table = printed(&[], home.path());
+    assert!(table.contains("  nova  "), "{table}");
+    assert!(table.contains("  ~0.0001235  "), "{table}");
+}
+
+/// Arguments, and how many of the three records of the next test they leave.
+const FILTERED: [(&[&str], usize); 32] = [
+    (&["--until", "2026-11-22"], 1),
+    (&["--since", "2026-11-22", "--until", "2026-11-23"], 1),
+    (&["--model", "nova"], 1),
+    (&["--model", "us.amazon.nova-lite-v1:0"], 1),
+    (&["--model", "*nova*"], 1),
+    (&["--identity", "search team"], 1),
+    (&["--identity", "*role/search/*"], 1),
+    (&["--identity", "search team", "--model", "nova"], 1),
+    (&["--identity", "search team", "--model", "nope"], 0),
+    (&["--account", "123456789012"], 1),
+    (&["--account", "1234*"], 1),
+    (&["--region", "us-east-1"], 1),
+    (&["--region", "us-*"], 1),
+    (&["--operation", "conversestream"], 1),
+    (&["--host", "*.amazonaws.com"], 1),
+    (&["--route", "/service/standard/"], 1),
+    (&["--status", "200"], 1),
+    (&["--status", "4xx"], 1),
+    (&["--status", "!2xx"], 2),
+    (&["--status", "200,4xx"], 2),
+    (&["--status", "!2xx,!4xx"], 1),
+    (&["--outcome", "failed"], 1),
+    (&["--error", "*"], 1),
+    (&["--error", "ThrottlingException"], 1),
+    (&["--error", "Validation*"], 0),
+    (&["--tag", "team"], 1),
+    (&["--tag", "team=search"], 1),
+    (&["--tag", "team=other"], 0),
+    (&["--tag", "odd\"key=a=b", "--tag", "team"], 1),
+    (&["--min-cost", "0.0001"], 1),
+    (&["--min-cost", "0.0002"], 0),
+    (&["--unpriced"], 2),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_filter_finds_what_it_says_also_when_following() {
+    let mut first = sample::full();
+    let tag = ("odd\"key".to_owned(), "a=b".to_owned());
+    first.tags.extend([tag]);
+    first.time = "2026-11-23T00:00:00Z".to_owned();
+    let mut second = sample::at("2026-11-21T23:59:59.999Z");
+    second.status = Some(429);
+    second.outcome = Outcome::Complete;
+    let third = sample::at("2026-11-22T00:00:00Z");
+    let (home, ledger) = home_with(&[]).await;
+    let records = [first, second, third];
+    for (filter, expected) in FILTERED {
+        let mut pending = records.to_vec();
+        for record in &mut pending {
+            record.id = uuid::Uuid::now_v7().to_string();
+        }
+        let args: Vec<&str> = ["--json", "-f"].iter().chain(filter).copied().collect();
+        let args = parse(&args).unwrap();
+        let before = printed(&[&["--json"], filter].concat(), home.path())
+            .lines()
+            .count();
+        let mut out = Vec::new();
+        let mut looks = 0;
+        tokio::task::block_in_place(|| {
+            print(
+                &args,
+                home.path(),
+                OffsetDateTime::now_utc(),
+                &mut out,
+                &mut || {
+                    looks += 1;
+                    for record in pending.drain(..) {
+                        tokio::runtime::Handle::current().block_on(ledger.commit(record, None));
+                    }
+                    if looks > 1 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                },
+            )
+        })
+        .unwrap();
+        let lines = String::from_utf8(out).unwrap().lines().count();
+        assert_eq!(lines - before, expected, "{filter:?}");
+        let after = printed(&[&["--json"], filter].concat(), home.path());
+        assert_eq!(after.lines().count(), before + expected, "{filter:?}");
+        let newest = printed(&[&["--json", "-n1"], filter].concat(), home.path());
+        assert_eq!(
+            newest.lines().count(),
+            usize::from(expected > 0),
+            "{filter:?}"
+        );
+    }
+}
+
 #[test]
 fn nonsense_is_wrong_usage() {
-    for args in [["-n", "x"], ["-n", "-1"], ["--since", "soon"]] {
+    for args in [
+        ["-n", "x"],
+        ["-n", "-1"],
+        ["--since", "soon"],
+        ["--until", "soon"],
+        ["--status", "2"],
+        ["--outcome", "well"],
+        ["--tag", "=x"],
+        ["--min-cost", "-1"],
+    ] {
         let error = parse(&args).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{args:?}");
     }

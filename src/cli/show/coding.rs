@@ -18,14 +18,14 @@ const LAYERS: usize = 4;
 const ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
 
 /// A body without its codings.
-pub(super) struct Decoded<'a> {
-    pub(super) content: Cow<'a, [u8]>,
+pub(in crate::cli) struct Decoded<'a> {
+    pub(in crate::cli) content: Cow<'a, [u8]>,
     /// What was done, if anything was, and how far it got.
-    pub(super) note: Option<String>,
+    pub(in crate::cli) note: Option<String>,
 }
 
 /// Decodes `body`, to which the codings listed in `codings` were applied in this order.
-pub(super) fn decode<'a>(codings: &str, body: &'a [u8]) -> Decoded<'a> {
+pub(in crate::cli) fn decode<'a>(codings: &str, body: &'a [u8]) -> Decoded<'a> {
     let mut decoded = Decoded {
         content: Cow::Borrowed(body),
         note: None,
