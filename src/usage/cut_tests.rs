@@ -83,6 +83,12 @@ const MESSAGES: [&str; 6] = [
 ];
 
 fn streams() -> Vec<Stream> {
+    let mut streams = chunked_streams();
+    streams.extend(event_streams());
+    streams
+}
+
+fn chunked_streams() -> Vec<Stream> {
     let with_metrics =
         |document: &str| format!("{},{METRICS}}}", document.strip_suffix('}').unwrap());
     let llama =
@@ -96,33 +102,7 @@ fn streams() -> Vec<Stream> {
     );
     let legacy = with_metrics(r#"{"completion":".","stop_reason":"stop_sequence"}"#);
     let nova = r#"{"metadata":{"usage":{"inputTokens":57,"outputTokens":46,"cacheReadInputTokenCount":3}}}"#;
-    let responses = r#"{"type":"response.completed","response":{"status":"completed","output":[{"content":[{"text":"Paris, of course."}]}],"usage":{"input_tokens":88,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":86},"output_tokens":14}}}"#;
-    let named: Vec<(&str, &str)> = MESSAGES
-        .iter()
-        .map(|document| ("message", *document))
-        .collect();
     vec![
-        Stream {
-            name: "ConverseStream",
-            operation: Operation::ConverseStream,
-            content_type: EVENTS,
-            frames: vec![
-                event("messageStart", r#"{"role":"assistant","p":"abc"}"#),
-                event(
-                    "contentBlockDelta",
-                    r#"{"delta":{"reasoningContent":{"text":"An easy one."}}}"#,
-                ),
-                event(
-                    "contentBlockDelta",
-                    r#"{"delta":{"text":"Paris, of course."}}"#,
-                ),
-                event("messageStop", r#"{"stopReason":"end_turn"}"#),
-                event(
-                    "metadata",
-                    r#"{"usage":{"inputTokens":11,"outputTokens":46,"totalTokens":64,"cacheReadInputTokens":3,"cacheWriteInputTokens":4,"cacheDetails":[{"ttl":"1h","inputTokens":4}]}}"#,
-                ),
-            ],
-        },
         Stream::chunked("Anthropic messages", &MESSAGES),
         Stream::chunked(
             "Anthropic completions",
@@ -163,6 +143,37 @@ fn streams() -> Vec<Stream> {
             "OpenAI chunks",
             &[r#"{"choices":[{"delta":{"content":"Paris"}}]}"#, &chat],
         ),
+    ]
+}
+
+fn event_streams() -> Vec<Stream> {
+    let responses = r#"{"type":"response.completed","response":{"status":"completed","output":[{"content":[{"text":"Paris, of course."}]}],"usage":{"input_tokens":88,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":86},"output_tokens":14}}}"#;
+    let named: Vec<(&str, &str)> = MESSAGES
+        .iter()
+        .map(|document| ("message", *document))
+        .collect();
+    vec![
+        Stream {
+            name: "ConverseStream",
+            operation: Operation::ConverseStream,
+            content_type: EVENTS,
+            frames: vec![
+                event("messageStart", r#"{"role":"assistant","p":"abc"}"#),
+                event(
+                    "contentBlockDelta",
+                    r#"{"delta":{"reasoningContent":{"text":"An easy one."}}}"#,
+                ),
+                event(
+                    "contentBlockDelta",
+                    r#"{"delta":{"text":"Paris, of course."}}"#,
+                ),
+                event("messageStop", r#"{"stopReason":"end_turn"}"#),
+                event(
+                    "metadata",
+                    r#"{"usage":{"inputTokens":11,"outputTokens":46,"totalTokens":64,"cacheReadInputTokens":3,"cacheWriteInputTokens":4,"cacheDetails":[{"ttl":"1h","inputTokens":4}]}}"#,
+                ),
+            ],
+        },
         Stream::sse("chat completions", Operation::ChatCompletions, &CHAT),
         Stream::sse(
             "Responses",

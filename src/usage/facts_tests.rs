@@ -1,4 +1,4 @@
-//! What an exchange tells about itself besides counts: models, tiers, latencies, and notes about odd numbers.
+//! What an exchange tells about itself besides counts: models, tiers, latencies, tags, and notes about odd numbers.
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use crate::aws::operation::Operation;
 use crate::usage::test_support::{
     EVENTS, JSON, SSE, chunks, event, head, observe, observe_in, server_sent,
 };
-use crate::usage::{CACHE_COUNTED_TWICE, CACHE_EXCEEDS_INPUT, ExchangeObserver, Observation};
+use crate::usage::{
+    CACHE_COUNTED_TWICE, CACHE_EXCEEDS_INPUT, ExchangeObserver, Observation, tags_from_header,
+};
 use crate::wire::http1::{HeadLimits, RequestHead};
 
 fn facts(seen: &Observation) -> [Option<&str>; 3] {
@@ -240,4 +242,42 @@ fn more_cached_than_input_is_flagged() {
     };
     assert_eq!(usage(9).notes, [CACHE_EXCEEDS_INPUT]);
     assert!(usage(5).notes.is_empty());
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+#[test]
+fn tags_are_read_from_converse_bodies_and_from_the_header() {
+    let tags = r#"{"team":"search","n":5,"x":{"a":"b"},"project":"a\u0062","team":"ads"}"#;
+    let wanted = pairs(&[("project", "ab"), ("team", "ads")]);
+    let body = format!(
+        r#"{{"messages":[{{"requestMetadata":{{"no":"no"}}}}],"requestMetadata":{tags},"system":[]}}"#
+    );
+    let mut observer = ExchangeObserver::new(Some(Operation::ConverseStream));
+    for piece in body.as_bytes().chunks(3) {
+        observer.request_content(piece);
+    }
+    assert_eq!(observer.finish(true).tags, wanted);
+    assert_eq!(tags_from_header(tags.as_bytes()), wanted);
+    for bad in ["", "x", "[]", r#"["a"]"#, r#"{"a":"b""#, r#""a""#] {
+        assert_eq!(tags_from_header(bad.as_bytes()), [], "{bad}");
+    }
+}
+
+#[test]
+fn no_more_tags_are_kept_than_the_api_allows() {
+    let many: Vec<String> = (0..40).map(|n| format!(r#""k{n}":"v""#)).collect();
+    let found = tags_from_header(format!("{{{}}}", many.join(",")).as_bytes());
+    assert_eq!(found.len(), 16);
+    let longest = "é".repeat(256);
+    let found = tags_from_header(
+        format!(r#"{{"a":"{longest}","b":"{longest}x","{longest}":"c","{longest}x":"d"}}"#)
+            .as_bytes(),
+    );
+    assert_eq!(found, pairs(&[("a", &longest), (&longest, "c")]));
 }

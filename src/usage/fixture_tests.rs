@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::aws::operation::Operation;
 use crate::usage::test_support::head;
-use crate::usage::{ExchangeObserver, Observation, UsageSource};
+use crate::usage::{ExchangeObserver, Observation, UsageSource, estimate};
 use crate::wire::http1::{HeadLimits, ResponseHead};
 
 const CASES: [(&str, Operation); 12] = [
@@ -162,7 +162,7 @@ fn every_exchange_tells_the_same_in_every_cut() {
 }
 
 #[test]
-fn a_stream_that_was_cut_never_claims_to_be_whole() {
+fn a_stream_that_was_cut_never_claims_to_be_whole_nor_more_than_it_told() {
     for case in Case::all() {
         if !case.is_stream() {
             continue;
@@ -170,17 +170,38 @@ fn a_stream_that_was_cut_never_claims_to_be_whole() {
         let (whole, _) = case.observe(&case.head, &[&case.body]);
         for at in 0..case.body.len() {
             let mut observer = ExchangeObserver::new(Some(case.operation));
+            observer.request_content(&case.request);
             observer.response_head(&case.head);
             observer.response_content(&case.body[..at]);
             let seen = observer.finish(false);
             match seen.usage.source {
                 None => assert_eq!(seen.usage.total_tokens, None),
-                Some(UsageSource::Partial) => {}
+                Some(UsageSource::Partial) => {
+                    let (told, whole) = (&seen.usage, &whole.usage);
+                    assert_eq!(told.input_tokens, whole.input_tokens);
+                    assert_eq!(told.cache_read_tokens, whole.cache_read_tokens);
+                    assert_eq!(told.cache_write_tokens, whole.cache_write_tokens);
+                    assert!(told.output_tokens <= whole.output_tokens);
+                    assert!(told.total_tokens <= whole.total_tokens);
+                }
                 // Past the last count a cut loses nothing.
                 Some(source) => {
                     assert_eq!(source, UsageSource::Stream);
                     assert_eq!(seen.usage, whole.usage, "{} cut at {at}", case.name);
+                    assert_eq!(seen.untold, None);
                 }
+            }
+            if let Some(untold) = &seen.untold {
+                let mut usage = seen.usage.clone();
+                estimate(&mut usage, untold);
+                assert_eq!(usage.source, Some(UsageSource::Estimated));
+                // "Paris – voilà." is the longest of these answers.
+                assert!(
+                    usage.output_tokens.unwrap_or(0) <= 6,
+                    "{} cut at {at}",
+                    case.name
+                );
+                assert!(usage.input_tokens.is_some(), "{} cut at {at}", case.name);
             }
         }
     }

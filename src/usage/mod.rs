@@ -45,6 +45,8 @@ mod observer_tests;
 mod pattern_tests;
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tokenizer_tests;
 pub use estimate::{Untold, estimate};
 pub use observer::{CACHE_COUNTED_TWICE, CACHE_EXCEEDS_INPUT, ExchangeObserver, Observation};
 pub use path::PathError;

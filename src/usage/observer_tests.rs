@@ -1,4 +1,4 @@
-//! What an observer tells besides counts: errors, models, tags, the first token; and that nothing upsets it.
+//! What an observer tells besides counts: errors, models, the first token; and that nothing upsets it.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use crate::aws::operation::Operation;
 use crate::usage::test_support::{
     EVENTS, JSON, SSE, chunks, event, head, message, observe, observe_in, server_sent,
 };
-use crate::usage::{ExchangeObserver, TokenUsage, UsageSource, tags_from_header};
+use crate::usage::{ExchangeObserver, TokenUsage, UsageSource};
 
 #[test]
 fn an_error_is_named_by_header_then_by_body() {
@@ -295,56 +295,41 @@ fn the_model_is_read_from_bodies_that_name_it() {
     }
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
-}
-
-#[test]
-fn tags_are_read_from_converse_bodies_and_from_the_header() {
-    let tags = r#"{"team":"search","n":5,"x":{"a":"b"},"project":"a\u0062","team":"ads"}"#;
-    let wanted = pairs(&[("project", "ab"), ("team", "ads")]);
-    let body = format!(
-        r#"{{"messages":[{{"requestMetadata":{{"no":"no"}}}}],"requestMetadata":{tags},"system":[]}}"#
-    );
-    let mut observer = ExchangeObserver::new(Some(Operation::ConverseStream));
-    for piece in body.as_bytes().chunks(3) {
-        observer.request_content(piece);
-    }
-    assert_eq!(observer.finish(true).tags, wanted);
-    assert_eq!(tags_from_header(tags.as_bytes()), wanted);
-    for bad in ["", "x", "[]", r#"["a"]"#, r#"{"a":"b""#, r#""a""#] {
-        assert_eq!(tags_from_header(bad.as_bytes()), [], "{bad}");
-    }
-}
-
-#[test]
-fn no_more_tags_are_kept_than_the_api_allows() {
-    let many: Vec<String> = (0..40).map(|n| format!(r#""k{n}":"v""#)).collect();
-    let found = tags_from_header(format!("{{{}}}", many.join(",")).as_bytes());
-    assert_eq!(found.len(), 16);
-    let longest = "é".repeat(256);
-    let found = tags_from_header(
-        format!(r#"{{"a":"{longest}","b":"{longest}x","{longest}":"c","{longest}x":"d"}}"#)
-            .as_bytes(),
-    );
-    assert_eq!(found, pairs(&[("a", &longest), (&longest, "c")]));
-}
-
 #[test]
 fn usage_behind_thirty_megabytes_is_found() {
-    let mut observer = ExchangeObserver::new(Some(Operation::Converse));
-    observer.response_head(&head(200, &[("Content-Type", JSON)]));
-    observer.response_content(br#"{"output":{"message":{"content":[{"image":{"source":{"bytes":""#);
-    let piece = vec![b'A'; 64 * 1024];
-    for _ in 0..30 * 16 {
-        observer.response_content(&piece);
+    let usage = r#""usage":{"prompt_tokens":5,"completion_tokens":6}}"#;
+    for (operation, content_type, begin, end) in [
+        (
+            Operation::Converse,
+            JSON,
+            r#"{"output":{"message":{"content":[{"image":{"source":{"bytes":""#,
+            r#""}}}]}},"usage":{"inputTokens":5,"outputTokens":6}}"#,
+        ),
+        (
+            Operation::InvokeModel,
+            JSON,
+            r#"{"generation":""#,
+            r#"","prompt_token_count":5,"generation_token_count":6}"#,
+        ),
+        (
+            Operation::ChatCompletions,
+            SSE,
+            "data: {\"choices\":[{\"delta\":{\"content\":\"",
+            &format!("\"}}}}],{usage}\n\ndata: [DONE]\n\n"),
+        ),
+    ] {
+        let mut observer = ExchangeObserver::new(Some(operation));
+        observer.response_head(&head(200, &[("Content-Type", content_type)]));
+        observer.response_content(begin.as_bytes());
+        let piece = vec![b'A'; 64 * 1024];
+        for _ in 0..30 * 16 {
+            observer.response_content(&piece);
+        }
+        observer.response_content(end.as_bytes());
+        let seen = observer.finish(true);
+        assert_eq!(seen.usage.total_tokens, Some(11), "{operation:?}");
+        assert_eq!(seen.untold, None);
     }
-    observer.response_content(br#""}}}]}},"usage":{"inputTokens":5,"outputTokens":6}}"#);
-    let seen = observer.finish(true);
-    assert_eq!(seen.usage.total_tokens, Some(11));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn pictures_are_counted_and_have_no_tokens() {
         let seen = asked(Operation::InvokeModel, document);
         let wanted: &[_] = &[("images", images)];
         let wanted = if images == 0 { &[] } else { wanted };
-        assert_eq!(units(&seen), wanted, "{:.60}", document);
+        assert_eq!(units(&seen), wanted, "{document:.60}");
         assert_eq!(seen.usage, TokenUsage::default());
         assert_eq!(seen.untold, None);
         assert_eq!(seen.finish_reason.as_deref(), reason);

@@ -235,117 +235,119 @@ fn last(document: &str) -> String {
     format!("{open}{comma}{METRICS}}}")
 }
 
+/// What the metrics of a last chunk tell.
+const METERED: Counts = io(57, 46);
+
+/// The shape's name, its chunks, the last one without its metrics, and what all of them tell.
+type StreamRow = (&'static str, &'static [&'static str], &'static str, Counts);
+
+const STREAMS: [StreamRow; 14] = [
+    (
+        "Anthropic messages",
+        &[
+            r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":57,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens":1}}}"#,
+            r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":46}}"#,
+        ],
+        r#"{"type":"message_stop"}"#,
+        [Some(57), Some(46), Some(0), Some(0), None, None, Some(103)],
+    ),
+    (
+        "Anthropic messages whose delta told no count",
+        &[
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":57,"output_tokens":1}}}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
+        ],
+        r#"{"type":"message_stop"}"#,
+        METERED,
+    ),
+    (
+        "Anthropic text completions",
+        &[r#"{"completion":"x","stop_reason":null}"#],
+        r#"{"completion":"","stop_reason":"stop_sequence","stop":"\n\nHuman:"}"#,
+        METERED,
+    ),
+    (
+        "Nova",
+        &[
+            r#"{"messageStart":{"role":"assistant"}}"#,
+            r#"{"contentBlockDelta":{"delta":{"text":"x"},"contentBlockIndex":0}}"#,
+            r#"{"messageStop":{"stopReason":"end_turn"}}"#,
+        ],
+        r#"{"metadata":{"usage":{"inputTokens":57,"outputTokens":46,"totalTokens":113,"cacheReadInputTokenCount":10,"cacheWriteInputTokenCount":0},"metrics":{},"trace":{}}}"#,
+        [Some(57), Some(46), Some(10), Some(0), None, None, Some(113)],
+    ),
+    (
+        "Titan Text, counts null before the last",
+        &[
+            r#"{"outputText":"a","index":0,"totalOutputTextTokenCount":null,"completionReason":null,"inputTextTokenCount":null}"#,
+        ],
+        r#"{"outputText":"b","index":0,"totalOutputTextTokenCount":46,"completionReason":"FINISH","inputTextTokenCount":57}"#,
+        METERED,
+    ),
+    (
+        "Llama, a running total",
+        &[
+            r#"{"generation":"a","prompt_token_count":57,"generation_token_count":1,"stop_reason":null}"#,
+            r#"{"generation":"b","prompt_token_count":null,"generation_token_count":2,"stop_reason":null}"#,
+        ],
+        r#"{"generation":"","prompt_token_count":null,"generation_token_count":46,"stop_reason":"stop"}"#,
+        METERED,
+    ),
+    (
+        "Mistral text",
+        &[r#"{"outputs":[{"text":"x","stop_reason":null}]}"#],
+        r#"{"outputs":[{"text":"","stop_reason":"stop"}]}"#,
+        METERED,
+    ),
+    (
+        "Mistral chat",
+        &[
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"stop_reason":null}]}"#,
+        ],
+        r#"{"choices":[{"index":0,"message":{"content":""},"stop_reason":"stop"}]}"#,
+        METERED,
+    ),
+    (
+        "Cohere Command",
+        &[r#"{"text":"x","is_finished":false}"#],
+        r#"{"is_finished":true,"finish_reason":"COMPLETE"}"#,
+        METERED,
+    ),
+    (
+        "Cohere Command R",
+        &[r#"{"event_type":"text-generation","text":"x"}"#],
+        r#"{"is_finished":true,"event_type":"stream-end","response":{"finish_reason":"COMPLETE","text":"x"}}"#,
+        METERED,
+    ),
+    (
+        "DeepSeek R1",
+        &[r#"{"choices":[{"text":"x","stop_reason":null}]}"#],
+        r#"{"choices":[{"text":"","stop_reason":"stop"}]}"#,
+        METERED,
+    ),
+    (
+        "gpt-oss, Qwen, Writer, Jamba without usage of their own",
+        &[
+            r#"{"object":"chat.completion.chunk","choices":[{"delta":{"content":"x"},"finish_reason":null}]}"#,
+        ],
+        r#"{"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+        METERED,
+    ),
+    (
+        "chat completion chunks with usage, part of it cached",
+        &[r#"{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}"#],
+        r#"{"choices":[],"usage":{"prompt_tokens":67,"completion_tokens":46,"prompt_tokens_details":{"cached_tokens":10}}}"#,
+        [Some(57), Some(46), Some(10), None, None, None, Some(113)],
+    ),
+    ("anything with nothing but the metrics", &[], "{}", METERED),
+];
+
 #[test]
 fn every_stream_tells_its_counts_by_its_last_chunk() {
-    let metrics = plain(57, 46);
-    for (name, chunks, end, wanted) in [
-        (
-            "Anthropic messages",
-            vec![
-                r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":57,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens":1}}}"#,
-                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}"#,
-                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":46}}"#,
-            ],
-            r#"{"type":"message_stop"}"#,
-            [Some(57), Some(46), Some(0), Some(0), None, None, Some(103)],
-        ),
-        (
-            "Anthropic messages whose delta told no count",
-            vec![
-                r#"{"type":"message_start","message":{"usage":{"input_tokens":57,"output_tokens":1}}}"#,
-                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
-            ],
-            r#"{"type":"message_stop"}"#,
-            metrics,
-        ),
-        (
-            "Anthropic text completions",
-            vec![r#"{"completion":"x","stop_reason":null}"#],
-            r#"{"completion":"","stop_reason":"stop_sequence","stop":"\n\nHuman:"}"#,
-            metrics,
-        ),
-        (
-            "Nova",
-            vec![
-                r#"{"messageStart":{"role":"assistant"}}"#,
-                r#"{"contentBlockDelta":{"delta":{"text":"x"},"contentBlockIndex":0}}"#,
-                r#"{"messageStop":{"stopReason":"end_turn"}}"#,
-            ],
-            r#"{"metadata":{"usage":{"inputTokens":57,"outputTokens":46,"totalTokens":113,"cacheReadInputTokenCount":10,"cacheWriteInputTokenCount":0},"metrics":{},"trace":{}}}"#,
-            [Some(57), Some(46), Some(10), Some(0), None, None, Some(113)],
-        ),
-        (
-            "Titan Text, counts null before the last",
-            vec![
-                r#"{"outputText":"a","index":0,"totalOutputTextTokenCount":null,"completionReason":null,"inputTextTokenCount":null}"#,
-            ],
-            r#"{"outputText":"b","index":0,"totalOutputTextTokenCount":46,"completionReason":"FINISH","inputTextTokenCount":57}"#,
-            metrics,
-        ),
-        (
-            "Llama, a running total",
-            vec![
-                r#"{"generation":"a","prompt_token_count":57,"generation_token_count":1,"stop_reason":null}"#,
-                r#"{"generation":"b","prompt_token_count":null,"generation_token_count":2,"stop_reason":null}"#,
-            ],
-            r#"{"generation":"","prompt_token_count":null,"generation_token_count":46,"stop_reason":"stop"}"#,
-            metrics,
-        ),
-        (
-            "Mistral text",
-            vec![r#"{"outputs":[{"text":"x","stop_reason":null}]}"#],
-            r#"{"outputs":[{"text":"","stop_reason":"stop"}]}"#,
-            metrics,
-        ),
-        (
-            "Mistral chat",
-            vec![
-                r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"stop_reason":null}]}"#,
-            ],
-            r#"{"choices":[{"index":0,"message":{"content":""},"stop_reason":"stop"}]}"#,
-            metrics,
-        ),
-        (
-            "Cohere Command",
-            vec![r#"{"text":"x","is_finished":false}"#],
-            r#"{"is_finished":true,"finish_reason":"COMPLETE"}"#,
-            metrics,
-        ),
-        (
-            "Cohere Command R",
-            vec![r#"{"event_type":"text-generation","text":"x"}"#],
-            r#"{"is_finished":true,"event_type":"stream-end","response":{"finish_reason":"COMPLETE","text":"x"}}"#,
-            metrics,
-        ),
-        (
-            "DeepSeek R1",
-            vec![r#"{"choices":[{"text":"x","stop_reason":null}]}"#],
-            r#"{"choices":[{"text":"","stop_reason":"stop"}]}"#,
-            metrics,
-        ),
-        (
-            "gpt-oss, Qwen, Writer, Jamba without usage of their own",
-            vec![
-                r#"{"object":"chat.completion.chunk","choices":[{"delta":{"content":"x"},"finish_reason":null}]}"#,
-            ],
-            r#"{"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":"stop"}]}"#,
-            metrics,
-        ),
-        (
-            "chat completion chunks with usage, part of it cached",
-            vec![r#"{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}"#],
-            r#"{"choices":[],"usage":{"prompt_tokens":67,"completion_tokens":46,"prompt_tokens_details":{"cached_tokens":10}}}"#,
-            [Some(57), Some(46), Some(10), None, None, None, Some(113)],
-        ),
-        (
-            "anything with nothing but the metrics",
-            vec![],
-            "{}",
-            metrics,
-        ),
-    ] {
+    for (name, chunks, end, wanted) in STREAMS {
         let end = last(end);
-        let mut documents = chunks.clone();
+        let mut documents = chunks.to_vec();
         documents.push(&end);
         let seen = stream(&documents);
         assert_eq!(counts(&seen.usage), wanted, "{name}");
