@@ -5,6 +5,7 @@
 
 pub mod demo;
 pub mod log;
+pub mod prices;
 pub mod serve;
 pub mod show;
 pub mod terminal;
@@ -48,6 +49,8 @@ enum Command {
         #[command(flatten)]
         args: show::ShowArgs,
     },
+    /// What models cost: list the prices, check them for oddities, explain how one is found
+    Prices(prices::PricesArgs),
 }
 
 /// What starting a gate takes.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Show { home, args } => {
             with_home(&home, |home| show::run(&args, home).map_err(Into::into))
         }
+        Command::Prices(args) => prices::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
