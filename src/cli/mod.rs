@@ -8,6 +8,7 @@ pub mod export;
 pub mod filter;
 pub mod log;
 pub mod money;
+pub mod prices;
 pub mod progress;
 pub mod serve;
 pub mod show;
@@ -70,6 +71,8 @@ enum Command {
         #[command(flatten)]
         args: show::ShowArgs,
     },
+    /// What models cost: list the prices, check them for oddities, explain how one is found
+    Prices(prices::PricesArgs),
 }
 
 /// What starting a gate takes.
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Show { home, args } => {
             with_home(&home, |home| show::run(&args, home).map_err(Into::into))
         }
+        Command::Prices(args) => prices::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -153,7 +153,12 @@ impl PriceBook {
 
     /// Finds the price that applies.
     pub(crate) fn find(&self, wanted: &Wanted<'_>, trace: Trace<'_>) -> Option<Found<'_>> {
-        let mut found = self.named(wanted.model, wanted, true, trace)?;
+        // What an ARN names lives where the ARN says, whatever that leads to.
+        let wanted = Wanted {
+            region: region_of(wanted.model).or(wanted.region),
+            ..*wanted
+        };
+        let mut found = self.named(wanted.model, &wanted, true, trace)?;
         if found.price.note.is_some() {
             found.doubts.push(Doubt::Note);
         }
@@ -170,7 +175,7 @@ impl PriceBook {
         trace: Trace<'_>,
     ) -> Option<Found<'_>> {
         let served = Served {
-            region: region_of(model, wanted),
+            region: wanted.region,
             tier: wanted.tier,
         };
         let Some(entry) = self.overrides.find(model, id_of(model), served, likes) else {
@@ -221,7 +226,7 @@ impl PriceBook {
             return None;
         };
         let parsed = ModelId::parse(id);
-        let region = region_of(model, wanted);
+        let region = wanted.region;
         let partition = match parsed.geography() {
             Some("us-gov") => Partition::UsGov,
             _ => Partition::of_region(region),
@@ -306,14 +311,12 @@ pub(crate) fn id_of(model: &str) -> Option<&str> {
     }
 }
 
-/// The region of the call, else the one that the ARN names.
-fn region_of<'a>(model: &'a str, wanted: &Wanted<'a>) -> Option<&'a str> {
-    wanted
-        .region
-        .or_else(|| match ModelId::parse(model).kind() {
-            ModelKind::Arn { region, .. } => region,
-            _ => None,
-        })
+/// The region that an ARN names.
+fn region_of(model: &str) -> Option<&str> {
+    match ModelId::parse(model).kind() {
+        ModelKind::Arn { region, .. } => region,
+        _ => None,
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -108,6 +108,9 @@ pub enum EntryProblem {
     /// No date.
     #[error("`as_of` is `{0}`, which is no date such as 2026-01-31")]
     AsOf(String),
+    /// A date without rates.
+    #[error("`as_of` is the date of rates, and there are none here")]
+    AsOfNothing,
     /// The same model, region and tier as before.
     #[error("[[price]] {0} is for the same model, region and tier; keep one of them")]
     Twice(usize),
@@ -232,6 +235,9 @@ impl Override {
             None if entry.rates.is_empty() && entry.long_context_above.is_none() => Means::AsNamed,
             None => Means::Rates(Box::new(price(entry)?)),
         };
+        if !matches!(means, Means::Rates(_)) && entry.as_of.is_some() {
+            return Err(EntryProblem::AsOfNothing);
+        }
         if matches!(means, Means::AsNamed) && multiplier.is_none() {
             return Err(EntryProblem::Nothing);
         }
@@ -293,6 +299,9 @@ fn price(entry: &PriceEntry) -> Result<Price, EntryProblem> {
         let rate = rate.map_err(|source| number(name.to_string(), source))?;
         *price.bands.of_mut(name.band).of_mut(name.kind) = Some(rate);
     }
+    if price.bands.of(Band::Long).is_empty() != price.long_context_above.is_none() {
+        return Err(EntryProblem::LongContext);
+    }
     for band in Band::ALL {
         let rates = price.bands.of(band);
         // Without rates for the standard tier the table would make its models unpriced.
@@ -301,16 +310,15 @@ fn price(entry: &PriceEntry) -> Result<Price, EntryProblem> {
         }
         for (kind, other) in [(Kind::Input, Kind::Output), (Kind::Output, Kind::Input)] {
             if rates.of(kind).is_none() {
-                let given = entry.rates.keys().find(|name| name.band == band);
+                let mut names = entry.rates.keys();
+                let given = names.clone().find(|name| name.band == band);
+                let given = given.or_else(|| names.next());
                 return Err(EntryProblem::Unpaired {
                     given: given.copied().unwrap_or(RateName { band, kind: other }),
                     missing: RateName { band, kind },
                 });
             }
         }
-    }
-    if price.bands.of(Band::Long).is_empty() != price.long_context_above.is_none() {
-        return Err(EntryProblem::LongContext);
     }
     let date = |text: &str| Date::parse(text, format_description!("[year]-[month]-[day]")).is_ok();
     match &entry.as_of {

@@ -4,9 +4,13 @@
 //! breaks one need not be wrong, and most that do are not; but a mistyped rate breaks several. This is a report for
 //! people. Nothing here changes a price.
 
+use std::fmt::Display;
+
 use super::book::PriceBook;
-use super::price::{Band, Kind, RateName, Row};
+use super::operator::{Means, Served};
+use super::price::{Band, Kind, Price, RateName, Row};
 use super::rate::Rate;
+use super::tier::Tier;
 use crate::aws::ModelId;
 
 /// A row that is not like the others.
@@ -48,12 +52,17 @@ const GOVERNMENT: u64 = 1200;
 /// How far a ratio may be off, in parts: one fiftieth, which is what rounding to cents does to small rates.
 const TOLERANCE: u128 = 50;
 
-/// Every oddity of the rows that can apply, row by row.
+/// Every oddity of the prices that can apply, one price after the other.
 #[must_use]
 pub fn oddities(book: &PriceBook) -> Vec<Oddity> {
     let mut found = Vec::new();
+    for entry in book.overrides().iter() {
+        if let Means::Rates(price) = &entry.means {
+            within(entry, price, &mut found);
+        }
+    }
     for row in book.rows() {
-        within(row, &mut found);
+        within(row, &row.price, &mut found);
         between(book, row, &mut found);
         if let Some(note) = &row.price.note {
             found.push(Oddity {
@@ -67,21 +76,56 @@ pub fn oddities(book: &PriceBook) -> Vec<Oddity> {
     found
 }
 
-fn within(row: &Row, found: &mut Vec<Oddity>) {
+/// Where the operator's own prices contradict themselves, or lead nowhere; a sentence each.
+#[must_use]
+pub fn contradictions(book: &PriceBook) -> Vec<String> {
+    let file = book.file().map_or(&[][..], |file| &file.contradictions);
+    let twice = file.iter().map(|found| {
+        format!(
+            "the price file's entries {} and {} are for the same id and differ in {}; the first is taken",
+            found.taken, found.other, found.rate
+        )
+    });
+    let nowhere = book
+        .overrides()
+        .iter()
+        .filter_map(|entry| match &entry.means {
+            Means::Like(id) if !is_known(book, id) => Some(format!(
+                "{entry} is like {id}, for which there is no price anywhere"
+            )),
+            _ => None,
+        });
+    twice.chain(nowhere).collect()
+}
+
+/// Whether some call named so could have a price.
+fn is_known(book: &PriceBook, id: &str) -> bool {
+    let anywhere = Served {
+        region: None,
+        tier: Tier::Standard.as_str(),
+    };
+    let base = ModelId::parse(id).foundation_model();
+    book.rows()
+        .any(|row| *row.id == *id || Some(&*row.id) == base)
+        || book.overrides().find(id, None, anywhere, false).is_some()
+}
+
+fn within(key: &impl Display, price: &Price, found: &mut Vec<Oddity>) {
     for (numerator, denominator, usual) in WITHIN {
-        let (Some(a), Some(b)) = (rate(row, numerator), rate(row, denominator)) else {
+        let (Some(a), Some(b)) = (price.bands.rate(numerator), price.bands.rate(denominator))
+        else {
             continue;
         };
-        compare(row, a, b, usual, found, || {
+        compare(key, a, b, usual, found, || {
             format!("{numerator} / {denominator}")
         });
     }
-    if let (Some(input), Some(output)) = (rate(row, INPUT), rate(row, OUTPUT))
+    if let (Some(input), Some(output)) = (price.bands.rate(INPUT), price.bands.rate(OUTPUT))
         && output < input
-        && row.price.mode.as_deref() != Some("embedding")
+        && price.mode.as_deref() != Some("embedding")
     {
         found.push(Oddity {
-            key: row.to_string(),
+            key: key.to_string(),
             what: "output".to_owned(),
             found: output.to_string(),
             expected: format!("at least {input}, as input"),
@@ -116,7 +160,7 @@ fn between(book: &PriceBook, row: &Row, found: &mut Vec<Oddity>) {
 }
 
 fn compare(
-    row: &Row,
+    key: &impl Display,
     a: Rate,
     b: Rate,
     usual: u64,
@@ -131,7 +175,7 @@ fn compare(
         return;
     }
     found.push(Oddity {
-        key: row.to_string(),
+        key: key.to_string(),
         what: what(),
         found: thousandths((is + u128::from(b.picos()) / 2) / u128::from(b.picos())),
         expected: thousandths(u128::from(usual)),
@@ -151,6 +195,7 @@ fn rate(row: &Row, name: RateName) -> Option<Rate> {
 mod tests {
     use super::*;
     use crate::spend::litellm::PriceFile;
+    use crate::spend::operator::{Overrides, PriceEntry};
 
     #[test]
     fn each_ratio_is_told_with_what_is_and_what_should_be() {
@@ -162,7 +207,11 @@ mod tests {
           "global.acme.big": {"litellm_provider": "bedrock", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06},
           "eu.acme.big": {"litellm_provider": "bedrock", "input_cost_per_token": 1.1e-06, "output_cost_per_token": 1.3e-06},
           "bedrock/us-gov-west-1/acme.big": {"litellm_provider": "bedrock", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}}"#;
-        let book = PriceBook::builtin().with_file(PriceFile::parse(file, "f", None).unwrap());
+        let mine: PriceEntry =
+            toml::from_str("model = \"acme\"\ninput = 1\noutput = 2\ncache_read = 1").unwrap();
+        let book = PriceBook::builtin()
+            .with_overrides(Overrides::new(&[mine]).unwrap())
+            .with_file(PriceFile::parse(file, "f", None).unwrap());
         let found: Vec<_> = oddities(&book)
             .into_iter()
             .filter(|oddity| oddity.key.contains("acme"))
@@ -176,6 +225,7 @@ mod tests {
         assert_eq!(
             found,
             [
+                "override:acme cache_read / input 1 0.1",
                 "file:acme.big cache_read / input 0.25 0.1",
                 "file:acme.big flex_input / input 0.6 0.5",
                 "file:acme.big output 0.5 at least 1, as input",

@@ -145,6 +145,22 @@ def merge(a, b):
     return merged
 
 
+def base(row):
+    """The id without its geography."""
+    first, _, rest = row["model_id"].partition(".")
+    return rest if first in GEOGRAPHIES else row["model_id"]
+
+
+def spread_long_context(rows):
+    """A long-context band belongs to the model: where one of its rows has it, a row that is silent cannot be trusted."""
+    models = {base(row) for row in rows if row["long_context"]}
+    for row in rows:
+        if base(row) in models and not row["long_context"]:
+            row["long_context"] = "yes"
+            place = f" in {row['region']}" if row["region"] else ""
+            yield f"long context taken from its model's other rows: {row['model_id']}{place} ({row['endpoint']})"
+
+
 def key(row):
     return (row["endpoint"], row["model_id"], row["region"])
 
@@ -174,6 +190,7 @@ def make(text):
             sys.exit(f"{where}: {row.get('model_id')}: {wrong}")
     if not rows:
         sys.exit(f"{INPUT.name}: no rows")
+    remarks += spread_long_context([rows[at] for at in sorted(rows)])
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, BOOK_COLUMNS, lineterminator="\n")
     writer.writeheader()
