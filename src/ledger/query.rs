@@ -141,13 +141,15 @@ impl Reader {
         if given.is_empty() || !given.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
             return Err(QueryError::NotAnId { given: id.into() });
         }
-        let mut ids = self.matching_ids(&given)?;
-        if ids.contains(&given) {
-            ids.retain(|id| *id == given);
+        let not_found = || QueryError::NotFound { given: id.into() };
+        // A whole id need not be compared with the ends of all others.
+        if let Some(found) = self.exchange(&given)? {
+            return Ok(found);
         }
+        let mut ids = self.matching_ids(&given)?;
         match ids.as_slice() {
-            [] => Err(QueryError::NotFound { given: id.into() }),
-            [only] => self.exchange(only),
+            [] => Err(not_found()),
+            [only] => self.exchange(only)?.ok_or_else(not_found),
             _ => {
                 let more = ids.len() > CANDIDATES;
                 ids.truncate(CANDIDATES);
@@ -178,15 +180,21 @@ impl Reader {
         Ok(steps.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))
     }
 
-    fn exchange(&self, id: &str) -> Result<Found, QueryError> {
+    fn exchange(&self, id: &str) -> Result<Option<Found>, QueryError> {
         let columns = COLUMNS.join(", ");
-        let record = self.connection.query_row(
-            &format!("SELECT {columns} FROM exchange WHERE id = ?1"),
-            [id],
-            |row| row::read_exchange(row, 0),
-        )?;
+        let record = self
+            .connection
+            .query_row(
+                &format!("SELECT {columns} FROM exchange WHERE id = ?1"),
+                [id],
+                |row| row::read_exchange(row, 0),
+            )
+            .optional()?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
         let payload = self.payload(id)?;
-        Ok(Found { record, payload })
+        Ok(Some(Found { record, payload }))
     }
 
     /// What was captured of the exchange with exactly this id, if anything was.
