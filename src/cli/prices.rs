@@ -248,9 +248,9 @@ fn print_check(book: &PriceBook, out: &mut impl Write) -> Result<usize, ReportEr
     let oddities = ratios::oddities(book);
     let rows: Vec<_> = oddities
         .into_iter()
-        .map(|odd| [odd.key, odd.what, odd.found, odd.expected])
+        .map(|odd| [odd.key, odd.what, odd.expected, odd.found])
         .collect();
-    let header = ["KEY", "WHAT", "IS", "USUALLY"].map(str::to_owned);
+    let header = ["KEY", "WHAT", "USUALLY", "IS"].map(str::to_owned);
     print_table(&header, &rows, out)?;
     writeln!(
         out,
