@@ -106,6 +106,15 @@ pub fn recognise(service: Service, method: &str, path_and_query: &str) -> Option
 }
 
 impl Operation {
+    /// Those that AWS does not charge for.
+    pub const FREE: [Self; 5] = [
+        Self::CountTokens,
+        Self::MessagesCountTokens,
+        Self::ListModels,
+        Self::GetAsyncInvoke,
+        Self::ListAsyncInvokes,
+    ];
+
     /// The name that AWS gives the operation; for the compatible paths, ours.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -9,6 +9,7 @@ use rusqlite::types::Value;
 
 use super::error::QueryError;
 use super::record::Outcome;
+use crate::aws::Operation;
 use crate::spend::{CostStatus, Usd};
 
 /// Which records. The default is all of them.
@@ -249,10 +250,7 @@ impl Wanted {
                 let picos = self.bind(Value::Integer(picos));
                 self.and(&format!("cost_picousd >= {picos}"));
             }
-            Condition::Unpriced => {
-                let status = CostStatus::Unpriced.as_str();
-                self.and(&format!("cost_status = '{status}'"));
-            }
+            Condition::Unpriced => self.and(&unpriced_sql()),
         }
     }
 
@@ -291,6 +289,18 @@ impl Wanted {
 /// A GLOB pattern in which only `*` is special.
 fn as_pattern(text: &str) -> String {
     text.replace('[', "[[]").replace('?', "[?]")
+}
+
+/// What may have cost something that nobody knows: no price, and neither an error nor an operation that is free. A
+/// tunnel has no operation.
+pub(super) fn unpriced_sql() -> String {
+    let free = Operation::FREE.map(|operation| format!("'{}'", operation.name()));
+    format!(
+        "(cost_status = '{}' AND (status IS NULL OR status BETWEEN 200 AND 299) \
+         AND (total_tokens IS NOT NULL OR operation NOT IN ({})))",
+        CostStatus::Unpriced.as_str(),
+        free.join(", ")
+    )
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rusqlite::{Row, ToSql};
 use super::dimension::{Dimension, Key};
 use super::durations::Durations;
 use super::error::QueryError;
-use super::filter::{Query, Wanted};
+use super::filter::{Query, Wanted, unpriced_sql};
 use super::query::Reader;
 
 /// The sums of each group, in the order they are to be read in, and of all together.
@@ -50,7 +50,7 @@ pub struct Totals {
     pub cache_write_tokens: Option<u128>,
     /// Picodollars, of those whose cost is known.
     pub cost_picousd: Option<u128>,
-    /// Those for which no price is known.
+    /// Those that may have cost something, for which no price is known.
     pub unpriced: u64,
     /// Those whose tokens were estimated or told in part, or priced in part.
     pub estimated: u64,
@@ -61,12 +61,12 @@ pub struct Totals {
 /// Most groups that are kept.
 const GROUPS: usize = 1 << 20;
 
-/// What is added up, in the order of [`Totals::add`]; `time_ms` first.
+/// What is added up, in the order of [`Totals::add`]; `time_ms` first, and after these whether it is unpriced.
 const MEASURES: &str = "time_ms, status, outcome, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
-     cost_picousd, cost_status, usage_source, duration_ms";
+     cost_picousd, cost_status, usage_source, duration_ms, ";
 
 /// How many columns that is.
-const MEASURES_LEN: usize = 11;
+const MEASURES_LEN: usize = 12;
 
 impl Reader {
     /// Adds up the records that `query` asks for, by `by`; `each` is called for each of them.
@@ -138,7 +138,7 @@ fn sums_sql(query: &Query, by: &[Dimension]) -> (String, Wanted) {
         let since = wanted.bind(Value::Integer(since));
         wanted.and(&format!("time_ms >= {since}"));
     }
-    let mut sql = format!("SELECT {MEASURES}");
+    let mut sql = format!("SELECT {MEASURES}{}", unpriced_sql());
     for dimension in by {
         sql.push_str(", ");
         sql.push_str(&dimension.sql(&mut wanted));
@@ -200,7 +200,7 @@ impl Totals {
                 *sum = Some(sum.unwrap_or_default().saturating_add(value));
             }
         }
-        if is(8, &["unpriced"])? {
+        if row.get::<_, Option<bool>>(11)? == Some(true) {
             self.unpriced += 1;
         }
         if is(8, &["partial"])? || is(9, &["partial", "estimated"])? {

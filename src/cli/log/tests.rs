@@ -138,7 +138,7 @@ const FILTERED: [(&[&str], usize); 32] = [
     (&["--tag", "odd\"key=a=b", "--tag", "team"], 1),
     (&["--min-cost", "0.0001"], 1),
     (&["--min-cost", "0.0002"], 0),
-    (&["--unpriced"], 2),
+    (&["--unpriced"], 1),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,7 +150,9 @@ async fn every_filter_finds_what_it_says_also_when_following() {
     let mut second = sample::at("2026-11-21T23:59:59.999Z");
     second.status = Some(429);
     second.outcome = Outcome::Complete;
-    let third = sample::at("2026-11-22T00:00:00Z");
+    second.operation = Some("InvokeModel".to_owned());
+    let mut third = sample::at("2026-11-22T00:00:00Z");
+    third.usage.total_tokens = Some(1);
     let (home, ledger) = home_with(&[]).await;
     let records = [first, second, third];
     for (filter, expected) in FILTERED {

@@ -75,6 +75,7 @@ fn many() -> Vec<UsageRecord> {
         record.identity.access_key_id =
             [None, Some("AKIA1"), Some("AKIA2")][below(3)].map(Into::into);
         record.status = [None, Some(200), Some(429)][below(3)];
+        record.operation = [None, Some("Converse"), Some("CountTokens")][below(3)].map(Into::into);
         record.outcome = Outcome::ALL[below(5)];
         if below(2) == 0 {
             record.tags.insert("team".into(), format!("t{}", below(3)));
@@ -85,6 +86,7 @@ fn many() -> Vec<UsageRecord> {
             output_tokens: count(),
             cache_read_tokens: count(),
             cache_write_tokens: count(),
+            total_tokens: count(),
             source: [None, Some(UsageSource::Body), Some(UsageSource::Estimated)][below(3)],
             ..TokenUsage::default()
         };
@@ -142,7 +144,12 @@ fn summed(lines: &str, key: impl Fn(&UsageRecord) -> Value) -> BTreeMap<String, 
             } else {
                 Dollars(costs.iter().sum()).to_string().into()
             },
-            count(&records, |r| r.cost.status == CostStatus::Unpriced),
+            count(&records, |r| {
+                let answered = r.status.is_none_or(|status| (200..300).contains(&status));
+                let known =
+                    r.usage.total_tokens.is_some() || r.operation.as_deref() == Some("Converse");
+                r.cost.status == CostStatus::Unpriced && answered && known
+            }),
             count(&records, |r| {
                 r.cost.status == CostStatus::Partial
                     || matches!(
@@ -242,8 +249,8 @@ async fn the_table_is_aligned_sorted_by_cost_and_has_a_total() {
 MODEL         CALLS  FAILED  IN  OUT  CACHE R  CACHE W    USD  UNPRICED  ESTIMATED  P50 MS  P95 MS
 nova              1       0  11    5     4096     1500   2.50         0          0     514     514
 =cheap\\u{1b}      1       0  11    5     4096     1500  0.001         0          0     514     514
--                 1       1   -    -        -        -      -         1          0       0       0
-total             3       1  22   10     8192     3000  2.501         1          0     514     514
+-                 1       1   -    -        -        -      -         0          0       0       0
+total             3       1  22   10     8192     3000  2.501         0          0     514     514
 ";
     // 512.25 ms lie in the bucket around 514.
     assert_eq!(table, expected);
@@ -262,7 +269,7 @@ total             3       1  22   10     8192     3000  2.501         1         
         "{csv}"
     );
     assert!(
-        lines[3].starts_with(",2026-11-22,1,1,,,,,,1,0,0,0"),
+        lines[3].starts_with(",2026-11-22,1,1,,,,,,0,0,0,0"),
         "{csv}"
     );
 }
