@@ -155,6 +155,7 @@ async fn send_samples(
             "in",
             "out",
             "cache r/w",
+            "usd",
             "ms",
         ]),
     );
@@ -214,13 +215,29 @@ fn counted(call: &SampleCall, record: &UsageRecord) -> String {
             number(usage.cache_read_tokens),
             number(usage.cache_write_tokens)
         ),
+        &record
+            .cost
+            .usd
+            .map_or_else(|| "-".to_owned(), |usd| usd.to_string()),
         &format!("{:.1}", record.duration_ms),
     ])
 }
 
-fn row([door, operation, model, status, input, output, cache, ms]: [&str; 8]) -> String {
+fn row(
+    [
+        door,
+        operation,
+        model,
+        status,
+        input,
+        output,
+        cache,
+        usd,
+        ms,
+    ]: [&str; 9],
+) -> String {
     format!(
-        "{door:<26} {operation:<30} {model:<44} {status:>6} {input:>5} {output:>5} {cache:>9} {ms:>7}"
+        "{door:<26} {operation:<30} {model:<44} {status:>6} {input:>5} {output:>5} {cache:>9} {usd:>11} {ms:>7}"
     )
 }
 
@@ -250,6 +267,7 @@ fn lines_to_paste(address: SocketAddr, settings: &Settings) -> String {
          --user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\" -H 'content-type: application/json' \
          -d '{{\"inputText\": \"hello\"}}' \
          https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.titan-text-express-v1/invoke\n\n\
-         Each call shows up below, and again with: tollgate log --home {home}\n"
+         Each call shows up below, and again with: tollgate log --home {home}\n\
+         What they cost: tollgate stats --home {home}\n"
     )
 }
