@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,6 +28,7 @@ use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::{self, PlatformRoots, TrustError};
 use crate::proxy::caller::Sessions;
 use crate::proxy::{self, Phase, Services};
+use crate::running::Claim;
 
 /// Why the gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,8 @@ impl StartError {
 
 /// A gate that is bound and ready.
 pub struct Gate {
+    /// Held while the gate runs; another gate may have the home already.
+    _claim: Option<Claim>,
     listener: TcpListener,
     services: Arc<Services>,
     phase: watch::Sender<Phase>,
@@ -122,6 +126,7 @@ impl Gate {
                     address: settings.listen,
                     source,
                 })?;
+        let claim = claim(&settings.home, &listener);
         let (phase, phases) = watch::channel(Phase::Serving);
         let pool = UpstreamPool::new(dialer, timeouts.pool_idle);
         let drains = match settings.accounting.on_client_abort {
@@ -140,6 +145,7 @@ impl Gate {
             phase: phases,
         });
         Ok(Self {
+            _claim: claim,
             listener,
             services,
             phase,
@@ -164,6 +170,7 @@ impl Gate {
     /// `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
     pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
         let Self {
+            _claim,
             listener,
             services,
             phase,
@@ -203,6 +210,17 @@ impl Gate {
             );
         }
     }
+}
+
+/// Whether commands find this gate is a convenience: nothing that can go wrong with it stops the gate.
+fn claim(home: &Path, listener: &TcpListener) -> Option<Claim> {
+    let claim = listener
+        .local_addr()
+        .and_then(|address| Claim::take(home, address));
+    claim.unwrap_or_else(|error| {
+        tracing::warn!(%error, "other commands will not find this gate");
+        None
+    })
 }
 
 fn authority(settings: &Settings, now: SystemTime) -> Result<CertificateAuthority, StartError> {

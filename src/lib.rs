@@ -18,6 +18,7 @@
 //! - [`proxy`]: the walk itself.
 //! - [`config`]: flags, environment and file become settings.
 //! - [`app`]: builds the services, announces the addresses, runs until told to stop.
+//! - [`running`]: which gate serves a home.
 //! - [`simulator`]: a Bedrock Runtime of our own that verifies every signature, for the demo and the tests.
 //! - [`cli`]: the commands.
 
@@ -28,6 +29,7 @@ pub mod config;
 pub mod ledger;
 pub mod net;
 pub mod proxy;
+pub mod running;
 pub mod simulator;
 pub mod spend;
 pub mod telemetry;

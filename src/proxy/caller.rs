@@ -6,6 +6,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::aws::sigv4::{self, Credentials};
 use crate::aws::sts::Session;
 use crate::aws::user_agent;
@@ -73,6 +76,24 @@ pub fn identity(head: &RequestHead, credentials: &Credentials, sessions: &Sessio
     }
     identity
 }
+
+/// The user that `Proxy-Authorization: Basic` names (RFC 7617 §2); the password is not looked at.
+#[must_use]
+pub fn proxy_user(head: &RequestHead) -> Option<String> {
+    let value = head.fields().first("proxy-authorization")?;
+    let (scheme, encoded) = value.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") {
+        return None;
+    }
+    let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let user = decoded.split(|&octet| octet == b':').next()?;
+    let user = std::str::from_utf8(user).ok()?;
+    (!user.is_empty() && user.len() <= MAX_USER && !user.chars().any(char::is_control))
+        .then(|| user.to_owned())
+}
+
+/// Longest name of a proxy user, in octets.
+const MAX_USER: usize = 128;
 
 fn by_key_id(identity: &mut Identity, access_key_id: &str, sessions: &Sessions) {
     identity.account_id = sigv4::account_of(access_key_id);

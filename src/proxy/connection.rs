@@ -26,7 +26,7 @@ use super::route::{Route, Rules, Scope, route};
 use super::settle::Settled;
 use super::{Services, caller, tunnel};
 use crate::aws::{mask, sigv4};
-use crate::ledger::{Entry, Payload};
+use crate::ledger::{Entry, Identity, Payload};
 use crate::net::dial::Origin;
 use crate::net::stream::{BoxDuplex, Duplex, Prefixed};
 use crate::wire::http1::{HeadError, HeadLimits, RequestHead, Scheme};
@@ -41,6 +41,8 @@ struct Layer {
     scope: Scope,
     /// TLS has been opened in this scope.
     secured: bool,
+    /// Who asked for the tunnel that this is in, as they claimed.
+    proxy_user: Option<String>,
 }
 
 /// What follows the requests of a layer.
@@ -52,6 +54,7 @@ enum Next {
         buffer: BytesMut,
         host: String,
         port: u16,
+        proxy_user: Option<String>,
     },
     Tunnel {
         stream: BoxDuplex,
@@ -59,6 +62,7 @@ enum Next {
         arrival: Arrival,
         host: String,
         port: u16,
+        proxy_user: Option<String>,
     },
 }
 
@@ -68,11 +72,13 @@ enum Step {
     Open {
         host: String,
         port: u16,
+        proxy_user: Option<String>,
     },
     Tunnel {
         arrival: Arrival,
         host: String,
         port: u16,
+        proxy_user: Option<String>,
     },
 }
 
@@ -89,6 +95,7 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
         buffer: BytesMut::new(),
         scope,
         secured: false,
+        proxy_user: None,
     };
     loop {
         let opening = match connection.sniff(&mut layer).await {
@@ -114,6 +121,7 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
                 buffer,
                 host,
                 port,
+                proxy_user,
             } => {
                 let scope = Scope::Tunnel(Origin {
                     scheme: Scheme::Http,
@@ -125,6 +133,7 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
                     buffer,
                     scope,
                     secured: false,
+                    proxy_user,
                 }
             }
             Next::Tunnel {
@@ -133,8 +142,14 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
                 arrival,
                 host,
                 port,
+                proxy_user,
             } => {
-                return tunnel::run(&services, arrival, stream, buffer.freeze(), &host, port).await;
+                let buffer = buffer.freeze();
+                let who = Identity {
+                    proxy_user,
+                    ..Identity::default()
+                };
+                return tunnel::run(&services, arrival, who, stream, buffer, (&host, port)).await;
             }
         };
     }
@@ -179,6 +194,7 @@ impl Connection<'_> {
             stream,
             buffer,
             scope,
+            proxy_user,
             ..
         } = layer;
         let config = match &scope {
@@ -224,6 +240,7 @@ impl Connection<'_> {
             buffer: BytesMut::new(),
             scope,
             secured: true,
+            proxy_user,
         })
     }
 
@@ -269,6 +286,7 @@ impl Connection<'_> {
             buffer,
             scope,
             secured,
+            proxy_user,
         } = layer;
         let (reader, mut writer) = tokio::io::split(stream);
         let mut client = ClientReader {
@@ -277,7 +295,9 @@ impl Connection<'_> {
             secured,
         };
         let step = loop {
-            match self.serve_request(&scope, &mut client, &mut writer).await {
+            let user = proxy_user.as_deref();
+            let step = self.serve_request(&scope, user, &mut client, &mut writer);
+            match step.await {
                 Step::After(Afterwards::Keep) => {}
                 step => break step,
             }
@@ -296,16 +316,22 @@ impl Connection<'_> {
                 linger(&mut client.reader, &mut writer).await;
                 Next::Done
             }
-            Step::Open { host, port } => Next::Open {
+            Step::Open {
+                host,
+                port,
+                proxy_user,
+            } => Next::Open {
                 stream: client.reader.unsplit(writer),
                 buffer: client.buffer,
                 host,
                 port,
+                proxy_user,
             },
             Step::Tunnel {
                 arrival,
                 host,
                 port,
+                proxy_user,
             } => {
                 let stream = client.reader.unsplit(writer);
                 Next::Tunnel {
@@ -314,6 +340,7 @@ impl Connection<'_> {
                     arrival,
                     host,
                     port,
+                    proxy_user,
                 }
             }
         }
@@ -322,6 +349,7 @@ impl Connection<'_> {
     async fn serve_request(
         &self,
         scope: &Scope,
+        proxy_user: Option<&str>,
         client: &mut ClientReader,
         writer: &mut WriteHalf<BoxDuplex>,
     ) -> Step {
@@ -336,7 +364,10 @@ impl Connection<'_> {
             routes: &self.services.settings.routes,
         };
         let (reply, bytes, entry) = match route(&head, scope, rules) {
-            Route::Exchange(plan) => {
+            Route::Exchange(mut plan) => {
+                if plan.proxy_user.is_none() {
+                    plan.proxy_user = proxy_user.map(str::to_owned);
+                }
                 let run = exchange::run(self.services, arrival, &head, *plan, client, writer);
                 return Step::After(Box::pin(run).await);
             }
@@ -350,7 +381,11 @@ impl Connection<'_> {
             }
             Route::Open { host, port } => {
                 return match send(writer, tunnel::ESTABLISHED).await {
-                    Ok(()) => Step::Open { host, port },
+                    Ok(()) => Step::Open {
+                        host,
+                        port,
+                        proxy_user: caller::proxy_user(&head),
+                    },
                     Err(_) => Step::After(Afterwards::Drop),
                 };
             }
@@ -359,6 +394,7 @@ impl Connection<'_> {
                     arrival,
                     host,
                     port,
+                    proxy_user: caller::proxy_user(&head),
                 };
             }
             Route::RefusePlain(reply) => {
@@ -456,6 +492,7 @@ impl Connection<'_> {
             record.identity = caller::identity(head, &sigv4::read(head), &self.services.sessions);
             caller::attempt(&mut record, head);
         }
+        record.identity.proxy_user = caller::proxy_user(head);
         record.host = asked.host;
         record.region = asked.region;
         record.operation = asked

@@ -136,6 +136,7 @@ impl Meter {
         record.route.clone_from(&plan.route);
         if plan.observed {
             record.identity = caller::identity(head, &plan.credentials, &services.sessions);
+            record.identity.proxy_user.clone_from(&plan.proxy_user);
             caller::attempt(&mut record, head);
         }
         record.region = match &plan.credentials {

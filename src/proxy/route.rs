@@ -3,6 +3,7 @@
 //! Every way for a client to arrive is one arm here. The rule behind all of them: a request is sent to the host that
 //! its sender signed for, or not at all.
 
+use super::caller::proxy_user;
 use super::explain::{WHAT_THIS_IS, endpoint_url, route_without_upstream, wrong_signed_host};
 use super::reply::{Kind, Reply};
 use crate::aws::operation::{Call, recognise};
@@ -67,6 +68,8 @@ pub struct Plan {
     pub framing: MessageFraming,
     /// Who sent it, as it claims.
     pub credentials: Credentials,
+    /// The proxy user, as the request or the CONNECT around it claims.
+    pub proxy_user: Option<String>,
     /// What it asks AWS for.
     pub call: Option<Call>,
     /// The region that the host tells.
@@ -355,6 +358,7 @@ impl<'a> Place<'a> {
             target: self.target,
             host,
             framing,
+            proxy_user: proxy_user(head),
             credentials,
             call,
             region: endpoint.map(|endpoint| endpoint.region),

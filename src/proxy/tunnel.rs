@@ -12,7 +12,7 @@ use super::Services;
 use super::meter::Arrival;
 use super::reply::{Kind, Reply};
 use super::settle::Settled;
-use crate::ledger::{Entry, Outcome, UsageRecord};
+use crate::ledger::{Entry, Identity, Outcome, UsageRecord};
 use crate::net::dial::{DialError, Reach};
 use crate::net::stream::{BoxDuplex, Prefixed};
 
@@ -23,12 +23,13 @@ pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 pub async fn run(
     services: &Services,
     arrival: Arrival,
+    who: Identity,
     mut client: BoxDuplex,
     early: Bytes,
-    host: &str,
-    port: u16,
+    (host, port): (&str, u16),
 ) {
     let mut record = arrival.record(Entry::Tunnel);
+    record.identity = who;
     record.host = Some(host.to_owned());
     let mut upstream = match services
         .pool

@@ -157,3 +157,43 @@ async fn a_session_is_known_by_the_role_that_sts_returned_and_nothing_else_of_th
         }
     }
 }
+
+#[tokio::test]
+async fn a_proxy_user_is_known_by_name_also_inside_its_tunnel() {
+    // alice:wonderland
+    let basic = "Proxy-Authorization: Basic YWxpY2U6d29uZGVybGFuZA==\r\n";
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let mut client = gate.plain().await;
+    client
+        .send(format!(
+            "POST https://{BEDROCK}/model/m/invoke HTTP/1.1\r\nHost: {BEDROCK}\r\n{basic}Content-Length: 2\r\n\r\n{{}}"
+        ))
+        .await;
+    let mut served = upstream.accept().await;
+    let request = served.request().await;
+    assert_eq!(request.field("proxy-authorization"), None);
+    served
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        .await;
+    client.answer().await;
+    drop(client);
+    let mut client = Door::open_as(&gate, BEDROCK, basic).await;
+    client
+        .send(format!(
+            "POST /model/m/invoke HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ))
+        .await;
+    served.request().await;
+    served
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        .await;
+    client.answer().await;
+    let left = gate.stop().await;
+    for record in left.records() {
+        assert_eq!(record.identity.proxy_user.as_deref(), Some("alice"));
+    }
+    let found = left.find(&left.records()[0].id);
+    let head = String::from_utf8(found.payload.unwrap().request_head).unwrap();
+    assert!(!head.contains("YWxpY2U6"), "{head}");
+}

@@ -74,6 +74,13 @@ impl Door {
         self.open_by(port, host, false).await
     }
 
+    /// [`Self::Connect`], with more `fields` in the CONNECT.
+    pub(crate) async fn open_as(port: &Port, host: &str, fields: &str) -> RawClient {
+        let (tcp, socket) = with_handle(TcpStream::connect(port.address).await.unwrap());
+        let inside = tunnel_with(Box::new(tcp), host, fields, &socket).await;
+        Peer::new(tls(port, host, inside).await, socket)
+    }
+
     /// Opens it one byte at a time, and stays that slow.
     pub(crate) async fn open_slowly(self, port: &Port, host: &str) -> RawClient {
         self.open_by(port, host, true).await
@@ -178,10 +185,19 @@ impl Port {
 
 /// Asks for a tunnel to port 443 of `host`.
 async fn tunnel(stream: BoxedStream, host: &str, socket: &std::net::TcpStream) -> BoxedStream {
+    tunnel_with(stream, host, "", socket).await
+}
+
+async fn tunnel_with(
+    stream: BoxedStream,
+    host: &str,
+    fields: &str,
+    socket: &std::net::TcpStream,
+) -> BoxedStream {
     let mut client = Peer::new(stream, socket.try_clone().unwrap());
     client
         .send(format!(
-            "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n"
+            "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n{fields}\r\n"
         ))
         .await;
     let answer = client.head().await;

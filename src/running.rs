@@ -1,0 +1,107 @@
+//! Which gate serves a home: a file in it that the gate holds locked for as long as it runs.
+//!
+//! The lock is the operating system's, so it ends with the process however that ends; the address in the file means
+//! something only while it is locked. Two gates may share a home; the first of them is the one that is found.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the home directory.
+pub const FILE_NAME: &str = "gate.lock";
+
+/// Where a running gate can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its process.
+    pub pid: u32,
+    /// Its client port.
+    pub listen: SocketAddr,
+}
+
+/// Held by the gate that is found; gives the home free when it is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    _locked: File,
+}
+
+impl Claim {
+    /// Claims `home` for the gate at `listen`; `None` when another gate has it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn take(home: &Path, listen: SocketAddr) -> io::Result<Option<Self>> {
+        let mut file = open(home)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let running = Running {
+            pid: std::process::id(),
+            listen,
+        };
+        file.set_len(0)?;
+        file.rewind()?;
+        serde_json::to_writer(&mut file, &running)?;
+        file.flush()?;
+        Ok(Some(Self { _locked: file }))
+    }
+}
+
+/// The gate that serves `home` now, if there is one.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn find(home: &Path) -> io::Result<Option<Running>> {
+    let mut file = match File::open(home.join(FILE_NAME)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => return Ok(None),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    // Between its lock and its words a gate is only starting.
+    Ok(serde_json::from_str(&text).ok())
+}
+
+fn open(home: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(home.join(FILE_NAME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_is_found_while_it_holds_the_home() {
+        let home = tempfile::tempdir().unwrap();
+        let address: SocketAddr = "127.0.0.1:5380".parse().unwrap();
+        assert_eq!(find(home.path()).unwrap(), None);
+        let claim = Claim::take(home.path(), address).unwrap().unwrap();
+        assert!(Claim::take(home.path(), address).unwrap().is_none());
+        let found = find(home.path()).unwrap().unwrap();
+        assert_eq!(found.listen, address);
+        assert_eq!(found.pid, std::process::id());
+        drop(claim);
+        assert_eq!(find(home.path()).unwrap(), None);
+        let shorter = "[::1]:1".parse().unwrap();
+        let _claim = Claim::take(home.path(), shorter).unwrap().unwrap();
+        assert_eq!(find(home.path()).unwrap().unwrap().listen, shorter);
+    }
+}
