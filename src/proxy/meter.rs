@@ -17,7 +17,7 @@ use super::route::Plan;
 use super::settle::{Settled, Terms};
 use super::{Services, caller};
 use crate::aws::sigv4::Credentials;
-use crate::aws::{Endpoint, mask, sts};
+use crate::aws::{Endpoint, Service, mask, sts};
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::spend::Cost;
 use crate::usage::{ExchangeObserver, TokenUsage};
@@ -176,7 +176,8 @@ impl Meter {
             payload,
             session: learns.then(Vec::new),
             terms: Terms {
-                endpoint,
+                // Behind a name that does not tell, a call of Bedrock Runtime is one all the same.
+                endpoint: endpoint.or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
                 ..Terms::default()
             },
         };
