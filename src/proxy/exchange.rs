@@ -89,6 +89,7 @@ pub async fn run(
             services.record(aborted).await;
             return Afterwards::Drop;
         }
+        () = services.cut() => return answer.give(&stopping(), writer).await,
     };
     let mut upstream = match checked_out {
         Ok(upstream) => upstream,
@@ -178,8 +179,7 @@ async fn conclude(
             return answer.give(&reply, writer).await;
         }
         Ended::Stopped if !meter.is_response_started() => {
-            let why = "tollgate is stopping and did not wait for the upstream's answer any longer";
-            return answer.give(&Reply::new(Kind::Stopping, why), writer).await;
+            return answer.give(&stopping(), writer).await;
         }
         Ended::Stopped => (Outcome::UpstreamAborted, Afterwards::Drop),
         Ended::Response(ResponseEnd::Cut { delimited }) => {
@@ -304,6 +304,11 @@ fn client_persists(head: &RequestHead) -> bool {
     head.version() == Version::Http11
         && !head.fields().lists("connection", "close")
         && !head.fields().lists("proxy-connection", "close")
+}
+
+fn stopping() -> Reply {
+    let why = "tollgate is stopping and did not wait for the upstream any longer";
+    Reply::new(Kind::Stopping, why)
 }
 
 fn dial_failure(error: &DialError) -> Reply {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::net::TcpListener;
 use tollgate::config::LedgerFailure;
 use tollgate::ledger::{FILE_NAME, Outcome};
 
@@ -236,4 +237,29 @@ async fn a_client_that_leaves_while_its_answer_is_estimated_takes_no_record_alon
         }
         assert_eq!(gate.stop().await.records().len(), 8, "{going:?}");
     }
+}
+
+#[tokio::test]
+async fn a_gate_that_is_stopped_at_once_records_what_was_still_being_dialled() {
+    // It accepts, and never says a word of TLS.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let plan = Plan::new().with(|settings| settings.dial_intercepted = Some(address));
+    let gate = plan.start().await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client
+        .send(format!(
+            "POST /model/m/converse HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ))
+        .await;
+    let dialled = within("the gate's dialling", silent.accept()).await;
+    let stopped = tokio::spawn(gate.stop_at_once());
+    client
+        .answer()
+        .await
+        .assert_typed(503, "ServiceUnavailableException", "stopping");
+    client.close().await;
+    let record = within("the stop", stopped).await.unwrap().record();
+    assert_eq!(record.outcome, Outcome::Failed);
+    drop(dialled);
 }
