@@ -217,10 +217,7 @@ impl Relay<'_> {
             // It may only have closed its sending side. The upstream sees what we saw, as it would without us.
             Ok(()) if !client.secured => {
                 self.half_closed.store(true, Ordering::Relaxed);
-                if self.drain.is_wanted() {
-                    // It may have been all it had to say: the answer is wanted either way.
-                    return RequestEnd::HalfClosed;
-                }
+                self.drain.half_closed().await;
                 match upstream.shutdown().await {
                     Ok(()) => RequestEnd::HalfClosed,
                     Err(_) => RequestEnd::UpstreamGone,
