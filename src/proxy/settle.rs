@@ -3,12 +3,15 @@
 //! Everything that takes time happens here, after the meter has let go of the exchange and before the ledger takes the
 //! record. What is estimated and how is left to `usage`, what it costs to `spend`.
 
+use std::sync::Once;
+use std::thread;
+
 use super::caller;
 use crate::aws::{Service, sts};
 use crate::config::Settings;
 use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
-use crate::usage::{Untold, estimate};
+use crate::usage::estimate::{self, Untold, estimate};
 
 /// An exchange whose account is closed.
 pub struct Settled {
@@ -33,6 +36,17 @@ pub struct Terms {
     pub asked_tier: Option<String>,
     /// The latency configuration that was asked for.
     pub asked_latency: Option<String>,
+}
+
+/// Has the tokenizer ready by the time it may be wanted: its vocabulary is read beside the first answer whose end may
+/// have to wait for an estimate, not at that end.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Err(error) = thread::Builder::new().spawn(estimate::prepare) {
+            tracing::debug!(%error, "the tokenizer is read when it is first used");
+        }
+    });
 }
 
 impl Settled {

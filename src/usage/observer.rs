@@ -176,6 +176,16 @@ impl ExchangeObserver {
         })
     }
 
+    /// Whether the answer is of a kind that often ends without counts: chat completions stream them only when asked to.
+    #[must_use]
+    pub fn may_end_uncounted(&self) -> bool {
+        let Some(response) = &self.response else {
+            return false;
+        };
+        let is_good = (200..300).contains(&response.status);
+        is_good && response.is_stream && self.operation == Some(Operation::ChatCompletions)
+    }
+
     /// What was told. `complete`: the response came to its proper end.
     #[must_use]
     pub fn finish(self, complete: bool) -> Observation {

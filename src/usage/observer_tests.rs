@@ -386,3 +386,18 @@ fn what_is_looked_up_again_is_not_counted_again() {
         );
     }
 }
+
+#[test]
+fn only_a_good_stream_of_chat_completions_often_ends_uncounted() {
+    for (operation, status, kind, wanted) in [
+        (Operation::ChatCompletions, 200, SSE, true),
+        (Operation::ChatCompletions, 200, JSON, false),
+        (Operation::ChatCompletions, 429, SSE, false),
+        (Operation::ConverseStream, 200, EVENTS, false),
+    ] {
+        let mut observer = ExchangeObserver::new(Some(operation));
+        assert!(!observer.may_end_uncounted());
+        observer.response_head(&head(status, &[("Content-Type", kind)]));
+        assert_eq!(observer.may_end_uncounted(), wanted, "{operation:?} {kind}");
+    }
+}
