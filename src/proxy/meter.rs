@@ -15,13 +15,13 @@ use uuid::Uuid;
 use super::reply::Reply;
 use super::route::Plan;
 use super::settle::{Settled, Terms};
-use super::{Services, caller};
+use super::{Services, caller, settle};
 use crate::aws::sigv4::Credentials;
 use crate::aws::{Endpoint, Service, mask, sts};
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::spend::Cost;
 use crate::usage::{ExchangeObserver, TokenUsage};
-use crate::wire::http1::{RequestHead, ResponseHead};
+use crate::wire::http1::{RequestHead, ResponseHead, Scheme};
 
 /// When and where a request head arrived.
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +169,11 @@ impl Meter {
             observer.request_head(head);
             observer
         });
-        let learns = plan.observed && settings.accounting.learn_sessions && sts::is_endpoint(host);
+        // Anybody on the way could have written an answer that came without TLS.
+        let learns = settings.accounting.learn_sessions
+            && plan.observed
+            && plan.origin.scheme == Scheme::Https
+            && sts::is_endpoint(host);
         let open = Open {
             record,
             observer,
@@ -238,6 +242,9 @@ impl Meter {
             open.record.status = Some(head.status());
             if let Some(observer) = &mut open.observer {
                 observer.response_head(head);
+                if observer.may_end_uncounted() {
+                    settle::prepare();
+                }
             }
             if let Some(Capture { payload, .. }) = &mut open.payload {
                 payload.response_head = mask::response_head(head);
