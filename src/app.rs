@@ -84,6 +84,8 @@ pub struct Gate {
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long what is cut may take to be recorded and to say so to its client.
 const CUT: Duration = Duration::from_secs(5);
+/// How long what is cut may take beyond that until it is estimated and committed.
+const RECORDED: Duration = Duration::from_secs(60);
 /// How often idle upstream connections are looked after.
 const SWEEP: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: most often no descriptor is free.
@@ -140,8 +142,11 @@ impl Gate {
             ledger,
             sessions: Sessions::default(),
             drains: Arc::new(Semaphore::new(
-                usize::try_from(drains).unwrap_or(usize::MAX),
+                usize::try_from(drains)
+                    .unwrap_or(usize::MAX)
+                    .min(Semaphore::MAX_PERMITS),
             )),
+            recording: watch::Sender::new(0),
             phase: phases,
         });
         Ok(Self {
@@ -193,6 +198,11 @@ impl Gate {
             phase.send_replace(Phase::Cut);
             if timeout(CUT, finished.recv()).await.is_err() {
                 tracing::warn!("connections were still open when the gate ended");
+                // Many calls cut at once are many estimates: what is known of them is not thrown away.
+                if timeout(RECORDED, services.recorded()).await.is_err() {
+                    let records = *services.recording.borrow();
+                    tracing::error!(records, "records that were not ready in time are lost");
+                }
             }
         }
         sweeper.abort();

@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt as diagnostics};
 
 use crate::aws::mask::printable;
+use crate::cli::terminal::is_harmful;
 use crate::config::{ConfigError, LogFormat};
 use crate::ledger::UsageRecord;
 use outlet::Outlet;
@@ -97,7 +98,7 @@ pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
     }
     ExchangeLine(match format {
         LogFormat::Text => Some(Text(record).to_string()),
-        LogFormat::Json => match serde_json::to_string(record) {
+        LogFormat::Json => match json(record) {
             Ok(line) => Some(line),
             Err(error) => {
                 tracing::error!(%error, "a record could not be written as JSON");
@@ -105,6 +106,24 @@ pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
             }
         },
     })
+}
+
+/// The record as JSON in which nothing drives a terminal: what JSON itself lets through is escaped, too. It stands in
+/// strings only, and lies below U+10000.
+fn json(record: &UsageRecord) -> serde_json::Result<String> {
+    let line = serde_json::to_string(record)?;
+    if !line.contains(is_harmful) {
+        return Ok(line);
+    }
+    let mut harmless = String::with_capacity(line.len() + 16);
+    for character in line.chars() {
+        if is_harmful(character) {
+            harmless.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            harmless.push(character);
+        }
+    }
+    Ok(harmless)
 }
 
 impl Drop for ExchangeLine {
@@ -196,5 +215,20 @@ impl Visit for Line {
         if field.name() == "line" {
             self.0 = format!("{value:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::sample;
+
+    #[test]
+    fn json_lines_are_harmless_and_still_the_same_record() {
+        let mut record = sample::full();
+        record.model = Some("a\u{9b}31m\u{7f}\u{202e}b\u{1b}\n\u{10ffff}ü".to_owned());
+        let line = json(&record).unwrap();
+        assert!(!line.chars().any(is_harmful), "{line}");
+        assert_eq!(serde_json::from_str::<UsageRecord>(&line).unwrap(), record);
     }
 }

@@ -65,6 +65,9 @@ pub fn run(args: &ExportArgs, home: &Path) -> Result<(), ReportError> {
             let mut progress = Progress::beside_output("exporting");
             print(args, home, now, out, &mut || progress.step())
         }),
+        Some(path) if is_ledger(path, home) => Err(ReportError::OverLedger {
+            path: path.to_owned(),
+        }),
         Some(path) => {
             let mut progress = Progress::new("exporting");
             file::write(path, |out| {
@@ -72,6 +75,17 @@ pub fn run(args: &ExportArgs, home: &Path) -> Result<(), ReportError> {
             })
         }
     }
+}
+
+/// Whether `path` is one of the ledger's own files.
+fn is_ledger(path: &Path, home: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else {
+        return false;
+    };
+    ["", "-wal", "-shm"].iter().any(|suffix| {
+        let own = home.join(format!("{FILE_NAME}{suffix}"));
+        own.canonicalize().is_ok_and(|own| own == path)
+    })
 }
 
 /// Writes the records of the ledger in `home` to `out`, as of `now`; `each` is called for each of them.

@@ -15,9 +15,9 @@ use time::macros::format_description;
 
 use super::filter::Filter;
 use super::money::compact;
+use super::progress::Progress;
 use super::table::{Align, Table, text, unknown};
 use super::terminal::{Line, ReportError, to_stdout, write_json};
-use crate::ledger::query::Records;
 use crate::ledger::{FILE_NAME, Outcome, Query, QueryError, Reader, UsageRecord};
 use crate::spend::CostStatus;
 
@@ -86,9 +86,16 @@ pub fn print(
     let reader = Reader::open(&home.join(FILE_NAME))?;
     let query = args.query(now);
     let mut printer = Printer::new(args.json);
+    // Where no index helps, the first row may be long in coming.
+    let looking = Progress::new("looking for records");
     let records = reader.records(&query)?;
     let mut seen = records.ceiling();
-    printer.print(records, out)?;
+    let mut records = records.peekable();
+    records.peek();
+    drop(looking);
+    let mut progress = Progress::beside_output("printing");
+    printer.print(records.inspect(|_| progress.step()), out)?;
+    drop(progress);
     if !args.follow {
         return Ok(());
     }
@@ -168,7 +175,11 @@ impl Printer {
         }
     }
 
-    fn print(&mut self, records: Records<'_>, out: &mut impl Write) -> Result<(), ReportError> {
+    fn print(
+        &mut self,
+        records: impl Iterator<Item = Result<UsageRecord, QueryError>>,
+        out: &mut impl Write,
+    ) -> Result<(), ReportError> {
         if self.json {
             for record in records {
                 write_json(out, &record?)?;

@@ -27,11 +27,16 @@ pub(super) fn write(
         })
 }
 
+/// What a formula can begin with, in either width: some spreadsheets take the wide forms for the others.
+const FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
 /// A text as a cell.
 #[must_use]
 pub fn cell(text: &str) -> String {
     let harmless = Line(text).to_string();
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+    if text.starts_with(FORMULA) {
         return format!("'{harmless}");
     }
     harmless
@@ -51,6 +56,7 @@ mod tests {
             ("\t=1", "'\\t=1"),
             ("\r=1", "'\\r=1"),
             ("\n=1", "'\\n=1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
             ("us.amazon.nova", "us.amazon.nova"),
             ("a=1", "a=1"),
             ("", ""),

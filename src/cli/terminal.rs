@@ -32,13 +32,19 @@ pub enum ReportError {
     /// Payloads were asked for in a format that has no place for them.
     #[error("--payloads: CSV has no place for payloads; take --format jsonl or har")]
     NoPayloads,
+    /// The output would take the ledger's place.
+    #[error("{} is the ledger itself; name another file", path.display())]
+    OverLedger {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl ReportError {
     /// Whether what was asked for is wrong, rather than something that went wrong.
     #[must_use]
     pub fn is_wrong_usage(&self) -> bool {
-        matches!(self, Self::NoPayloads)
+        matches!(self, Self::NoPayloads | Self::OverLedger { .. })
     }
 }
 

@@ -60,7 +60,8 @@ impl Accounting {
     /// # Errors
     /// The first option that cannot be used, and what it should look like.
     pub fn from_options(options: &Options, hosts: &HostRules) -> Result<Self, ConfigError> {
-        if options.learn_sessions && !hosts.intercept.iter().any(may_be_sts) {
+        let learn_sessions = options.learn_sessions.unwrap_or_default();
+        if learn_sessions && !hosts.intercept.iter().any(may_be_sts) {
             return Err(invalid(
                 "learn-sessions",
                 "no STS host is opened, so nothing could be learned; add for example \
@@ -78,7 +79,7 @@ impl Accounting {
                     ("refuse", LedgerFailure::Refuse),
                 ],
             )?,
-            learn_sessions: options.learn_sessions,
+            learn_sessions,
             aliases: Aliases::new(options.aliases.clone())
                 .map_err(|why| invalid("aliases", why))?,
         })

@@ -165,6 +165,20 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_can_take_back_what_the_file_allows() {
+        let command = <Options as clap::Args>::augment_args(clap::Command::new("tollgate"));
+        for (given, expected) in [
+            ("--allow-anonymous=false", Some(false)),
+            ("--allow-anonymous", Some(true)),
+        ] {
+            let matches = command.clone().get_matches_from(["tollgate", given]);
+            let flags = <Options as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+            let file: toml::Table = toml::from_str("allow_anonymous = true").unwrap();
+            assert_eq!(overlay(file, &flags).unwrap().allow_anonymous, expected);
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tollgate.toml");

@@ -109,7 +109,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
 
-    /// Most bytes of one body that the ledger keeps [default: 1048576]
+    /// Most bytes of one body that the ledger keeps, 16777216 at most [default: 1048576]
     #[arg(long, env = "TOLLGATE_PAYLOAD_LIMIT", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<u64>,
@@ -132,9 +132,16 @@ pub struct Options {
     pub log_format: Option<String>,
 
     /// Serve whoever can reach the port; needed to listen beyond loopback
-    #[arg(long, env = "TOLLGATE_ALLOW_ANONYMOUS")]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub allow_anonymous: bool,
+    #[arg(
+        long,
+        env = "TOLLGATE_ALLOW_ANONYMOUS",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_anonymous: Option<bool>,
 
     /// What a client's hang-up does to a running call: close ends it upstream, too; drain reads its answer on for the
     /// true count [default: close]
@@ -164,9 +171,16 @@ pub struct Options {
     pub on_ledger_failure: Option<String>,
 
     /// Bind session key ids to the role that STS names when it issues them; needs STS hosts in --intercept
-    #[arg(long, env = "TOLLGATE_LEARN_SESSIONS")]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub learn_sessions: bool,
+    #[arg(
+        long,
+        env = "TOLLGATE_LEARN_SESSIONS",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learn_sessions: Option<bool>,
 
     /// `[aliases]`: names for key ids, accounts, key labels, roles and model ARNs; `*` stands for anything
     #[arg(skip)]

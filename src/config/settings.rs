@@ -152,6 +152,9 @@ impl Default for Timeouts {
     }
 }
 
+/// Most that `--payload-limit` can be: both bodies of an exchange, and its heads, fit into the ledger's queue.
+pub const MAX_PAYLOAD_LIMIT: usize = 16 * 1024 * 1024;
+
 /// The default client port.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5380);
 
@@ -178,7 +181,7 @@ impl Settings {
                 )
             })?,
         };
-        if !listen.ip().is_loopback() && !options.allow_anonymous {
+        if !listen.ip().is_loopback() && !options.allow_anonymous.unwrap_or_default() {
             return Err(invalid(
                 "listen",
                 format!(
@@ -229,8 +232,7 @@ impl Settings {
                     ("none", PayloadMode::None),
                 ],
             )?,
-            payload_limit: usize::try_from(options.payload_limit.unwrap_or(1024 * 1024))
-                .unwrap_or(usize::MAX),
+            payload_limit: payload_limit(options.payload_limit)?,
             ledger: ledger(options.retain.as_deref(), options.durability.as_deref())?,
             log_format: one_of(
                 "log-format",
@@ -307,6 +309,22 @@ pub(super) fn one_of<T: Copy>(
             ),
         )
     })
+}
+
+fn payload_limit(bytes: Option<u64>) -> Result<usize, ConfigError> {
+    let bytes = bytes.unwrap_or(1024 * 1024);
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes <= MAX_PAYLOAD_LIMIT)
+        .ok_or_else(|| {
+            invalid(
+                "payload-limit",
+                format!(
+                    "{bytes} bytes is more than the ledger takes of a body: give {MAX_PAYLOAD_LIMIT} or less (what is \
+                     counted does not depend on it)"
+                ),
+            )
+        })
 }
 
 fn ledger(retain: Option<&str>, durability: Option<&str>) -> Result<LedgerOptions, ConfigError> {

@@ -44,6 +44,7 @@ fn every_wrong_option_is_named() {
         ("intercept = [\"https://x\"]", "intercept"),
         ("deny = [\"\"]", "deny"),
         ("payload = \"some\"", "full, preview, none"),
+        ("payload_limit = 16777217", "16777216"),
         ("log_format = \"xml\"", "text, json"),
         ("durability = \"none\"", "strict, relaxed"),
         ("retain = \"90\"", "retain"),

@@ -162,7 +162,8 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, LedgerError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
     // Before WAL mode is set: a file of a newer version is left exactly as it is.
-    refuse_newer(path, version(&connection).map_err(open)?)?;
+    let found = version(&connection).map_err(open)?;
+    refuse_newer(path, found)?;
     // Only before the first page is written: an older file keeps its free pages and fills them again.
     if is_empty(&connection).map_err(open)? {
         connection
@@ -170,7 +171,10 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, LedgerError> {
             .map_err(open)?;
     }
     set_up(&connection).map_err(open)?;
-    migrate(path, &mut connection)?;
+    // What needs no change needs no lock either: a file that somebody else is writing to can be opened.
+    if found < known_version() {
+        migrate(path, &mut connection)?;
+    }
     Ok(connection)
 }
 

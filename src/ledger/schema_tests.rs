@@ -76,6 +76,16 @@ fn opening_again_migrates_nothing_and_keeps_rows() {
 }
 
 #[test]
+fn a_file_that_somebody_is_writing_to_can_be_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.db");
+    drop(open_for_writing(&path).unwrap());
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    open_for_writing(&path).unwrap();
+}
+
+#[test]
 fn a_file_that_is_no_database_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");

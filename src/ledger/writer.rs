@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::LedgerError;
 use super::options::{Durability, LedgerOptions};
-use super::record::{Payload, UsageRecord};
+use super::record::{Outcome, Payload, UsageRecord};
 use super::worker::{Command, Worker};
 
 /// The ledger, open for writing. Clones share one queue and one writer thread.
@@ -275,6 +275,9 @@ impl Queued {
     /// Takes the room it needs in the queue, without its payload if there is none for that.
     async fn find_room(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
+        if self.record.outcome == Outcome::Refused && shared.is_short_of_room() {
+            return false;
+        }
         let deadline = Instant::now() + shared.limits.wait;
         let slots = u32::try_from(1 + self.record.text_bytes() / SLOT_BYTES)
             .unwrap_or(u32::MAX)
@@ -361,6 +364,13 @@ impl Shared {
             .await
             .ok()?
             .ok()
+    }
+
+    /// The ledger is failing and has filled half of the queue. What is left is for calls that cost something: a client
+    /// that is refused comes again and again.
+    fn is_short_of_room(&self) -> bool {
+        let slots = usize::try_from(self.limits.slots).unwrap_or(usize::MAX);
+        self.failing.load(Ordering::Relaxed) && self.waiting() >= slots / 2
     }
 
     /// Somebody waited for [`COMMIT_DEADLINE`] in vain. Nobody else shall, until the writer shows itself again.

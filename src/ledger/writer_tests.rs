@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::options::{Durability, LedgerOptions};
 use super::query::{Query, Reader};
+use super::record::Outcome;
 use super::record::{Payload, UsageRecord};
 use super::sample;
 use super::writer::{Committed, Ledger, QueueLimits};
@@ -251,6 +252,36 @@ async fn full_queue_loses_payloads_first_then_records_and_counts_them() {
     assert_eq!(all(&path).len(), 3);
     let stored = ledger.commit(sample::full(), Some(payload)).await;
     assert_eq!(stored, Committed::Stored);
+}
+
+#[tokio::test]
+async fn refusals_leave_half_of_a_failing_ledgers_queue_to_calls_that_cost_something() {
+    let (_directory, path) = home();
+    let limits = QueueLimits {
+        slots: 8,
+        payload_bytes: 10_000,
+        wait: Duration::from_millis(1),
+    };
+    let ledger = Ledger::open_within(&path, &LedgerOptions::default(), limits).unwrap();
+    let other = other(&path);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..100 {
+        let mut refused = sample::full();
+        refused.outcome = Outcome::Refused;
+        ledger.commit(refused, None).await;
+    }
+    assert_eq!(ledger.losses(), 96);
+    let mut paid = Vec::new();
+    for _ in 0..4 {
+        let record = sample::full();
+        paid.push(record.id.clone());
+        assert_eq!(ledger.commit(record, None).await, Committed::Queued);
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(ledger.flush().await, 0);
+    let kept: Vec<String> = all(&path).into_iter().map(|record| record.id).collect();
+    assert!(paid.iter().all(|id| kept.contains(id)));
+    assert_eq!(kept.len(), 8);
 }
 
 #[tokio::test]

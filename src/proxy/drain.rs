@@ -4,9 +4,8 @@
 //! `on_client_abort = "drain"` the response direction goes on without its client, within limits of time, bytes and
 //! number. One limit reached, and the upstream sees the hang-up after all.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -18,6 +17,8 @@ pub struct Drain<'a> {
     services: &'a Services,
     limits: Option<DrainLimits>,
     running: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The client stopped sending and may be gone.
+    held: Mutex<Option<OwnedSemaphorePermit>>,
     begun: Notify,
     bytes: AtomicU64,
 }
@@ -34,21 +35,16 @@ impl<'a> Drain<'a> {
             services,
             limits,
             running: Mutex::new(None),
+            held: Mutex::new(None),
             begun: Notify::new(),
             bytes: AtomicU64::new(0),
         }
     }
 
-    /// Whether this exchange is to be drained if its client goes away.
-    #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        self.limits.is_some()
-    }
-
     /// Whether the client is gone and its answer is read on.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.permit().is_some()
+        lock(&self.running).is_some()
     }
 
     /// The client is gone. Whether its answer is read on; not if nobody wants that, or too many are.
@@ -57,10 +53,9 @@ impl<'a> Drain<'a> {
         if self.limits.is_none() {
             return false;
         }
-        let mut permit = self.permit();
+        let mut permit = lock(&self.running);
         if permit.is_none() {
-            let drains = std::sync::Arc::clone(&self.services.drains);
-            *permit = drains.try_acquire_owned().ok();
+            *permit = lock(&self.held).take().or_else(|| self.acquire());
             self.begun.notify_one();
         }
         permit.is_some()
@@ -86,7 +81,27 @@ impl<'a> Drain<'a> {
         }
     }
 
-    fn permit(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The client stopped sending: perhaps that was all it had to say, perhaps it is gone. Resolves when the upstream
+    /// is to hear of it: at once unless this exchange is to be drained, else when a drain would have come to its limit.
+    pub async fn half_closed(&self) {
+        let Some(limits) = self.limits else {
+            return;
+        };
+        let Some(permit) = self.acquire() else {
+            return;
+        };
+        *lock(&self.held) = Some(permit);
+        tokio::time::sleep(limits.time).await;
+        *lock(&self.held) = None;
     }
+
+    fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.services.drains).try_acquire_owned().ok()
+    }
+}
+
+fn lock(
+    permit: &Mutex<Option<OwnedSemaphorePermit>>,
+) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+    permit.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Services;
 use super::drain::Drain;
 use super::meter::{Arrival, Meter};
-use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd};
+use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Settling};
 use super::reply::{Kind, Reply};
 use super::route::Plan;
 use crate::aws::sigv4::Credentials;
@@ -89,6 +89,7 @@ pub async fn run(
             services.record(aborted).await;
             return Afterwards::Drop;
         }
+        () = services.cut() => return answer.give(&stopping(), writer).await,
     };
     let mut upstream = match checked_out {
         Ok(upstream) => upstream,
@@ -101,6 +102,7 @@ pub async fn run(
         version: head.version(),
         half_closed: AtomicBool::new(false),
         drain: Drain::new(services, plan.observed),
+        settling: Settling::default(),
     };
     let ended = both_ways(&relay, &mut upstream, client, writer, forwarded, &plan).await;
     let half_closed = relay.half_closed.into_inner();
@@ -177,8 +179,7 @@ async fn conclude(
             return answer.give(&reply, writer).await;
         }
         Ended::Stopped if !meter.is_response_started() => {
-            let why = "tollgate is stopping and did not wait for the upstream's answer any longer";
-            return answer.give(&Reply::new(Kind::Stopping, why), writer).await;
+            return answer.give(&stopping(), writer).await;
         }
         Ended::Stopped => (Outcome::UpstreamAborted, Afterwards::Drop),
         Ended::Response(ResponseEnd::Cut { delimited }) => {
@@ -220,7 +221,7 @@ async fn both_ways(
     let mut last_words = pin!(tokio::time::sleep(LAST_WORDS));
     let mut dying = false;
     let mut drained = pin!(relay.drain.over());
-    loop {
+    let early = loop {
         tokio::select! {
             biased;
             end = &mut response => return Ended::Response(end),
@@ -229,9 +230,9 @@ async fn both_ways(
                 match end {
                     RequestEnd::ClientGone
                         if relay.meter.is_request_complete() && relay.drain.begin() => {}
-                    RequestEnd::ClientGone => return Ended::ClientGone,
+                    RequestEnd::ClientGone => break Ended::ClientGone,
                     RequestEnd::Malformed(error) => {
-                        return Ended::Malformed(Reply::new(Kind::Malformed, error.to_string()));
+                        break Ended::Malformed(Reply::new(Kind::Malformed, error.to_string()));
                     }
                     // What the upstream has to say may still come, and decides.
                     RequestEnd::HalfClosed => {}
@@ -245,10 +246,18 @@ async fn both_ways(
                 let why = io::Error::new(io::ErrorKind::TimedOut, "it takes no more of the request");
                 return Ended::Response(ResponseEnd::None(NoResponse::Closed(why)));
             }
-            () = &mut drained => return Ended::ClientGone,
-            () = &mut stopped => return Ended::Stopped,
+            () = &mut drained => break Ended::ClientGone,
+            () = &mut stopped => break Ended::Stopped,
+        }
+    };
+    if relay.settling.is_running() {
+        tokio::select! {
+            biased;
+            end = &mut response => return Ended::Response(end),
+            () = relay.settling.over() => {}
         }
     }
+    early
 }
 
 /// How long an upstream that takes no more of a request may take to say why.
@@ -295,6 +304,11 @@ fn client_persists(head: &RequestHead) -> bool {
     head.version() == Version::Http11
         && !head.fields().lists("connection", "close")
         && !head.fields().lists("proxy-connection", "close")
+}
+
+fn stopping() -> Reply {
+    let why = "tollgate is stopping and did not wait for the upstream any longer";
+    Reply::new(Kind::Stopping, why)
 }
 
 fn dial_failure(error: &DialError) -> Reply {

@@ -15,13 +15,13 @@ use uuid::Uuid;
 use super::reply::Reply;
 use super::route::Plan;
 use super::settle::{Settled, Terms};
-use super::{Services, caller};
+use super::{Services, caller, settle};
 use crate::aws::sigv4::Credentials;
-use crate::aws::{Endpoint, mask, sts};
+use crate::aws::{Endpoint, Service, mask, sts};
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::spend::Cost;
 use crate::usage::{ExchangeObserver, TokenUsage};
-use crate::wire::http1::{RequestHead, ResponseHead};
+use crate::wire::http1::{RequestHead, ResponseHead, Scheme};
 
 /// When and where a request head arrived.
 #[derive(Clone, Copy, Debug)]
@@ -170,14 +170,19 @@ impl Meter {
             observer.request_head(head);
             observer
         });
-        let learns = plan.observed && settings.accounting.learn_sessions && sts::is_endpoint(host);
+        // Anybody on the way could have written an answer that came without TLS.
+        let learns = settings.accounting.learn_sessions
+            && plan.observed
+            && plan.origin.scheme == Scheme::Https
+            && sts::is_endpoint(host);
         let open = Open {
             record,
             observer,
             payload,
             session: learns.then(Vec::new),
             terms: Terms {
-                endpoint,
+                // Behind a name that does not tell, a call of Bedrock Runtime is one all the same.
+                endpoint: endpoint.or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
                 ..Terms::default()
             },
         };
@@ -238,6 +243,9 @@ impl Meter {
             open.record.status = Some(head.status());
             if let Some(observer) = &mut open.observer {
                 observer.response_head(head);
+                if observer.may_end_uncounted() {
+                    settle::prepare();
+                }
             }
             if let Some(Capture { payload, .. }) = &mut open.payload {
                 payload.response_head = mask::response_head(head);

@@ -53,6 +53,8 @@ pub struct Services {
     pub sessions: Sessions,
     /// Answers that may be read on for clients that are gone.
     pub drains: Arc<Semaphore>,
+    /// Records that are being made: estimated, priced, committed.
+    pub recording: watch::Sender<usize>,
     /// How far the gate's stop has come.
     pub phase: watch::Receiver<Phase>,
 }
@@ -74,6 +76,7 @@ impl Services {
         let Some(mut settled) = settled else {
             return;
         };
+        let _recording = Recording::begin(&self.recording);
         if let Some(session) = settled.session.take() {
             self.sessions.learn(session);
         }
@@ -81,6 +84,14 @@ impl Services {
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.ledger.commit(record, payload).await;
+    }
+
+    /// Resolves when no record is being made.
+    pub async fn recorded(&self) {
+        let mut recording = self.recording.subscribe();
+        if recording.wait_for(|records| *records == 0).await.is_err() {
+            tracing::debug!("nobody is left who could make a record");
+        }
     }
 
     /// Resolves when the gate takes no new requests.
@@ -99,5 +110,22 @@ impl Services {
             // Nobody is left who could ask for it.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// A record that is being made, for as long as this is not dropped.
+struct Recording<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Recording<'a> {
+    fn begin(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|records| *records += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.0
+            .send_modify(|records| *records = records.saturating_sub(1));
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Services;
@@ -39,6 +40,38 @@ pub struct Relay<'a> {
     pub half_closed: AtomicBool,
     /// What happens to the response once its client is gone.
     pub drain: Drain<'a>,
+    /// A response that came whole is on its way to the ledger.
+    pub settling: Settling,
+}
+
+/// The time between a response's last piece and its record's commit: nobody but the response direction has the record
+/// then, so that direction must not be given up.
+#[derive(Debug, Default)]
+pub struct Settling {
+    running: AtomicBool,
+    over: Notify,
+}
+
+impl Settling {
+    /// Whether a record would be lost with the response direction.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Resolves once when the record is where it belongs.
+    pub async fn over(&self) {
+        self.over.notified().await;
+    }
+
+    fn begin(&self) {
+        self.running.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.running.store(false, Ordering::Relaxed);
+        self.over.notify_one();
+    }
 }
 
 /// The client's side of a connection, for reading.
@@ -184,10 +217,7 @@ impl Relay<'_> {
             // It may only have closed its sending side. The upstream sees what we saw, as it would without us.
             Ok(()) if !client.secured => {
                 self.half_closed.store(true, Ordering::Relaxed);
-                if self.drain.is_wanted() {
-                    // It may have been all it had to say: the answer is wanted either way.
-                    return RequestEnd::HalfClosed;
-                }
+                self.drain.half_closed().await;
                 match upstream.shutdown().await {
                     Ok(()) => RequestEnd::HalfClosed,
                     Err(_) => RequestEnd::UpstreamGone,
@@ -334,7 +364,9 @@ impl Relay<'_> {
         } else {
             Outcome::Complete
         };
+        self.settling.begin();
         self.services.record(self.meter.settle(outcome, true)).await;
+        self.settling.end();
     }
 
     /// Gives the client a head that waits, if one does, and `piece` behind it; or nobody, if it is gone and its answer

@@ -3,12 +3,17 @@
 //! Everything that takes time happens here, after the meter has let go of the exchange and before the ledger takes the
 //! record. What is estimated and how is left to `usage`, what it costs to `spend`.
 
+use std::sync::Once;
+use std::thread;
+
+use tokio::sync::Semaphore;
+
 use super::caller;
 use crate::aws::{Service, sts};
 use crate::config::Settings;
 use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
-use crate::usage::{Untold, estimate};
+use crate::usage::estimate::{self, Untold, estimate};
 
 /// An exchange whose account is closed.
 pub struct Settled {
@@ -35,6 +40,20 @@ pub struct Terms {
     pub asked_latency: Option<String>,
 }
 
+/// Estimates that are made at the same time.
+static ESTIMATES: Semaphore = Semaphore::const_new(2);
+
+/// Has the tokenizer ready by the time it may be wanted: its vocabulary is read beside the first answer whose end may
+/// have to wait for an estimate, not at that end.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Err(error) = thread::Builder::new().spawn(estimate::prepare) {
+            tracing::debug!(%error, "the tokenizer is read when it is first used");
+        }
+    });
+}
+
 impl Settled {
     /// A record of something that was never an exchange.
     #[must_use]
@@ -54,6 +73,8 @@ impl Settled {
             return;
         };
         let mut usage = self.record.usage.clone();
+        // Many streams may be cut at once; those who still run need the processor more.
+        let _turn = ESTIMATES.acquire().await;
         let estimated = tokio::task::spawn_blocking(move || {
             estimate(&mut usage, &untold);
             usage

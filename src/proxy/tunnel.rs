@@ -31,15 +31,14 @@ pub async fn run(
     let mut record = arrival.record(Entry::Tunnel);
     record.identity = who;
     record.host = Some(host.to_owned());
-    let mut upstream = match services
-        .pool
-        .dialer()
-        .connect(host, port, Reach::Checked)
-        .await
-    {
+    let dialled = tokio::select! {
+        biased;
+        dialled = services.pool.dialer().connect(host, port, Reach::Checked) => dialled.map_err(|error| refusal(&error)),
+        () = services.cut() => Err(Reply::new(Kind::Stopping, "tollgate is stopping")),
+    };
+    let mut upstream = match dialled {
         Ok(upstream) => upstream,
-        Err(error) => {
-            let reply = refusal(&error);
+        Err(reply) => {
             record.error_type = Some(reply.error_type().to_owned());
             record.status = Some(reply.status());
             tracing::warn!(client = %arrival.client, host, code = reply.code(), "{}", reply.message);

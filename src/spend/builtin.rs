@@ -18,6 +18,9 @@ pub(crate) const BOOK: &str = include_str!("prices/book.csv");
 /// a call between the two unpriced, which is better than too cheap.
 pub(crate) const LONG_CONTEXT_ABOVE: u64 = 200_000;
 
+/// How the note begins of a row whose calls are billed by other units as well.
+const TEXT_RATE_ONLY: &str = "text rate only";
+
 /// Which columns hold which rates.
 const RATES: [(usize, Band, Kind); 11] = [
     (4, Band::Standard, Kind::Input),
@@ -46,6 +49,7 @@ fn row(record: &StringRecord) -> Option<Row> {
     let mut price = Price {
         mode: text(3).map(Into::into),
         long_context_above: text(15).map(|_| LONG_CONTEXT_ABOVE),
+        bills_other_units: text(18).is_some_and(|note| note.contains(TEXT_RATE_ONLY)),
         source: text(16)?.into(),
         as_of: text(17).map(Into::into),
         note: text(18).map(Into::into),

@@ -73,6 +73,9 @@ pub enum Gap {
     /// It was not told how many.
     #[error("the number of {0} tokens was not told")]
     NotTold(Name),
+    /// What else the call may be billed by is not counted.
+    #[error("calls are billed by other units than text tokens as well, whose rates are not known")]
+    OtherUnits,
     /// The counts themselves are not whole.
     #[error("the token counts are partial or estimated")]
     Counts,
@@ -273,6 +276,7 @@ impl Line {
 fn settle<'a>(found: Found<'a>, band: Band, usage: &TokenUsage) -> Result<Charge<'a>, Unpriced> {
     let lines = lines(usage, found.price.bands.of(band));
     let mut gaps: Vec<Gap> = lines.iter().filter_map(Line::gap).collect();
+    gaps.extend(found.price.bills_other_units.then_some(Gap::OtherUnits));
     let rated = |line: &Line| line.rate.is_some() && line.tokens.is_some_and(|tokens| tokens > 0);
     if !gaps.is_empty() && !lines.iter().any(rated) {
         return Err(Unpriced::NothingRated(found.key));

@@ -102,7 +102,10 @@ fn kinds_are_added_up_each_at_its_rate() {
         ("only what has no rate", NOVA, [None, None, None, Some(7), None], "unpriced"),
         ("an embedding tells no output", "amazon.titan-embed-text-v2:0", [Some(50), None, None, None, None],
             "0.000001 =K exact"),
-        ("an image's tokens", "amazon.titan-embed-image-v1", [Some(50), None, None, None, None], "0.00004 =K derived"),
+        ("an image's tokens", "amazon.titan-embed-image-v1", [Some(50), None, None, None, None], "0.00004 =K partial"),
+        ("an image without a text", "amazon.titan-embed-image-v1", [n, None, None, None, None], "unpriced"),
+        // Speech counts as tokens and has another rate: 1000 × 0.33 + 100 × 2.75 is what all of it costs as text.
+        ("speech", "amazon.nova-2-sonic-v1:0", [Some(1000), Some(100), None, None, None], "0.000605 =K partial"),
         ("no rate for the input", "us.twelvelabs.pegasus-1-2-v1:0", [None, Some(100), None, None, None], "0.00075 =K partial"),
         ("only that input", "us.twelvelabs.pegasus-1-2-v1:0", [Some(100), n, None, None, None], "unpriced"),
         ("by query", "amazon.rerank-v1:0", [Some(100), n, None, None, None], "unpriced"),

@@ -161,6 +161,7 @@ impl PriceFile {
             );
         } else {
             ours.bands.absorb(&theirs.bands);
+            ours.bills_other_units |= theirs.bills_other_units;
             ours.long_context_above = ours.long_context_above.or(theirs.long_context_above);
         }
     }
@@ -238,6 +239,7 @@ struct Entry {
     source: Option<String>,
     bands: Bands,
     long_context_above: Option<u64>,
+    bills_other_units: bool,
     mantle_views: Vec<String>,
     notes: Vec<String>,
 }
@@ -313,6 +315,7 @@ impl Entry {
         if long.len() > 1 {
             *self.bands.of_mut(Band::Long) = super::price::Rates::default();
         }
+        self.bills_other_units = !other_units.is_empty();
         let mut note = |why: &str, names: &[&str]| {
             if !names.is_empty() {
                 let names: Vec<&str> = names.iter().copied().take(MAX_QUOTED).collect();
@@ -359,6 +362,7 @@ impl Entry {
             price: Price {
                 bands: self.bands.clone(),
                 long_context_above: self.long_context_above,
+                bills_other_units: self.bills_other_units,
                 mode: self.mode.as_deref().map(Into::into),
                 source: source.into(),
                 as_of: as_of.map(Into::into),

@@ -103,7 +103,13 @@ fn what_is_odd_is_noted_and_what_is_not_known_stays_unknown() {
         note("acme.embed-image-v1").unwrap(),
         "billed by other units as well, which are not counted: input_cost_per_image"
     );
+    assert!(
+        row(&file, "acme.embed-image-v1", Runtime, None)
+            .price
+            .bills_other_units
+    );
     let embed = row(&file, "acme.embed-v1:0", Runtime, None);
+    assert!(!embed.price.bills_other_units);
     assert_eq!(picos(embed, Band::Standard, Kind::Output), Some(0));
     assert_eq!(embed.price.note, None);
     // Two thresholds: beyond the lower one nothing is certain.

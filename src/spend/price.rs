@@ -73,6 +73,8 @@ pub struct Price {
     pub bands: Bands,
     /// Beyond so many tokens of input, cache included, the long band applies, whether or not it has rates.
     pub long_context_above: Option<u64>,
+    /// Calls may be billed by other units as well: images, seconds, speech. Their prices are not held.
+    pub bills_other_units: bool,
     /// What the model does, where the source says it: `chat`, `embedding`, …
     pub mode: Option<Box<str>>,
     /// Who says so.

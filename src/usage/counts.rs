@@ -91,6 +91,11 @@ impl Counts {
         self.output.tokens.is_some()
     }
 
+    /// Whether all that is known of the output is what it is at least.
+    pub(crate) fn has_floor_only(&self) -> bool {
+        self.output.tokens.is_none() && self.output_floor.is_some()
+    }
+
     /// Whether any count was told, be it a lower bound.
     pub(crate) fn has_any(&self) -> bool {
         self.best_source().is_some()
@@ -158,11 +163,11 @@ impl Counts {
         within.then(|| read.saturating_add(self.cache_write().unwrap_or(0)))
     }
 
+    /// All writes: as they were told, else the sum of the lifetimes that were.
     fn cache_write(&self) -> Option<u64> {
-        self.cache_write.tokens.or_else(|| {
-            let five_minutes = self.cache_write_5m.tokens?;
-            Some(five_minutes.saturating_add(self.cache_write_1h.tokens.unwrap_or(0)))
-        })
+        let lifetimes = [self.cache_write_5m.tokens, self.cache_write_1h.tokens];
+        let sum = || lifetimes.into_iter().flatten().reduce(u64::saturating_add);
+        self.cache_write.tokens.or_else(sum)
     }
 
     fn best_source(&self) -> Option<Source> {

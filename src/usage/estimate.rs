@@ -23,6 +23,11 @@ const MAX_PIECE: usize = 4096;
 /// How far before its end a piece is cut rather than inside a word.
 const MAX_WORD: usize = 256;
 
+/// Reads the tokenizer's vocabulary, which takes up to a second, so that the first estimate need not.
+pub fn prepare() {
+    tiktoken_rs::o200k_base_singleton();
+}
+
 /// Fills in what is untold. A count that a model told as a lower bound stays one.
 pub fn estimate(usage: &mut TokenUsage, untold: &Untold) {
     if let Some(sample) = &untold.input

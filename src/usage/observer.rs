@@ -31,6 +31,8 @@ pub struct ExchangeObserver {
     taught: Applicable,
     asked: Asked,
     request: Option<RequestReader>,
+    /// The request only looks something up (RFC 9110 §9.2.1): what it is told was consumed before.
+    is_lookup: bool,
     response: Option<Response>,
 }
 
@@ -96,6 +98,7 @@ impl ExchangeObserver {
             taught: Applicable::default(),
             asked: Asked::default(),
             request: operation.and_then(RequestReader::new),
+            is_lookup: false,
             response: None,
         }
     }
@@ -118,6 +121,7 @@ impl ExchangeObserver {
 
     /// Shows the request head: what it asks for, and its tags.
     pub fn request_head(&mut self, head: &RequestHead) {
+        self.is_lookup = matches!(head.method(), "GET" | "HEAD" | "OPTIONS");
         let fields = head.fields();
         let word = |name| fields.text_of(name).and_then(asked_word);
         self.asked.tier = word("x-amzn-bedrock-service-tier");
@@ -138,7 +142,11 @@ impl ExchangeObserver {
     /// Shows the final response head.
     pub fn response_head(&mut self, head: &ResponseHead) {
         let model = self.request.as_ref().and_then(RequestReader::model);
-        let answer = Answer::of(self.operation);
+        let answer = if self.is_lookup {
+            Answer::Service
+        } else {
+            Answer::of(self.operation)
+        };
         let paths = match answer {
             Answer::Model => self.taught.paths(model),
             Answer::Agent => Arc::clone(&AGENT_PATHS),
@@ -166,6 +174,16 @@ impl ExchangeObserver {
                 && !response.body.holds_back()
                 && response.body.sink().tally().generation_seen()
         })
+    }
+
+    /// Whether the answer is of a kind that often ends without counts: chat completions stream them only when asked to.
+    #[must_use]
+    pub fn may_end_uncounted(&self) -> bool {
+        let Some(response) = &self.response else {
+            return false;
+        };
+        let is_good = (200..300).contains(&response.status);
+        is_good && response.is_stream && self.operation == Some(Operation::ChatCompletions)
     }
 
     /// What was told. `complete`: the response came to its proper end.
@@ -236,6 +254,7 @@ impl Response {
         let ended = reader.finish() && decoded && complete;
         let tally = reader.tally();
         let source = match (self.is_stream, ended) {
+            _ if tally.counts().has_floor_only() => UsageSource::Partial,
             (false, true) => UsageSource::Body,
             (true, true) if tally.error_type().is_none() => UsageSource::Stream,
             (true, _) if tally.is_final() => UsageSource::Stream,

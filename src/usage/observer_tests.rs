@@ -1,5 +1,6 @@
 //! What an observer tells besides counts: errors, models, the first token; and that nothing upsets it.
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use crate::aws::operation::Operation;
@@ -7,6 +8,7 @@ use crate::usage::test_support::{
     EVENTS, JSON, SSE, chunks, event, head, message, observe, observe_in, server_sent,
 };
 use crate::usage::{ExchangeObserver, TokenUsage, UsageSource};
+use crate::wire::http1::{HeadLimits, RequestHead};
 
 #[test]
 fn an_error_is_named_by_header_then_by_body() {
@@ -364,5 +366,38 @@ proptest! {
         let whole = observe_in(None, &head, &body, usize::MAX, complete);
         let cut = observe_in(None, &head, &body, size, complete);
         prop_assert_eq!(whole, cut);
+    }
+}
+
+#[test]
+fn what_is_looked_up_again_is_not_counted_again() {
+    let document = br#"{"object":"response","model":"m","status":"completed","usage":{"input_tokens":88,"output_tokens":14}}"#;
+    for (method, counted) in [("GET", None), ("HEAD", None), ("POST", Some(88))] {
+        let text = format!("{method} /openai/v1/responses/resp_1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        let request = RequestHead::take(&mut BytesMut::from(&*text), &HeadLimits::default());
+        let mut observer = ExchangeObserver::new(None);
+        observer.request_head(&request.unwrap().unwrap());
+        observer.response_head(&head(200, &[("Content-Type", JSON)]));
+        observer.response_content(document);
+        assert_eq!(
+            observer.finish(true).usage.input_tokens,
+            counted,
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn only_a_good_stream_of_chat_completions_often_ends_uncounted() {
+    for (operation, status, kind, wanted) in [
+        (Operation::ChatCompletions, 200, SSE, true),
+        (Operation::ChatCompletions, 200, JSON, false),
+        (Operation::ChatCompletions, 429, SSE, false),
+        (Operation::ConverseStream, 200, EVENTS, false),
+    ] {
+        let mut observer = ExchangeObserver::new(Some(operation));
+        assert!(!observer.may_end_uncounted());
+        observer.response_head(&head(status, &[("Content-Type", kind)]));
+        assert_eq!(observer.may_end_uncounted(), wanted, "{operation:?} {kind}");
     }
 }

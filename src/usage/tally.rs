@@ -40,6 +40,8 @@ pub(crate) struct Tally {
 pub(crate) struct Scratch {
     /// A hook's sum under way.
     pub(crate) sum: Option<u64>,
+    /// Cache writes under way, for five minutes and for an hour.
+    pub(crate) writes: Option<(u64, u64)>,
     /// The tokens of the element under way.
     pub(crate) tokens: Option<u64>,
     /// Whether the element under way lives for an hour.
@@ -105,6 +107,8 @@ impl Tally {
     /// A count that a response header told.
     pub(crate) fn told_by_header(&mut self, count: Count, tokens: u64) {
         self.counts.record(count, tokens, Source::Header);
+        // It was told before every document: one that is not believed does not take it back.
+        self.counts_before = self.counts;
     }
 
     /// A count that the shape itself told.

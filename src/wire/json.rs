@@ -338,7 +338,7 @@ impl Scalar<'_> {
         };
         let written = std::str::from_utf8(written).ok()?;
         if written.bytes().all(|octet| octet.is_ascii_digit()) {
-            return written.parse().ok();
+            return written.parse().ok().filter(|count| *count <= MAX_COUNT);
         }
         let value: f64 = written.parse().ok()?;
         let exact = value >= 0.0 && value.fract() == 0.0 && value <= MAX_EXACT;
@@ -355,8 +355,9 @@ impl Scalar<'_> {
     }
 }
 
-/// Above it a double no longer holds every integer: 2⁵³.
+/// Above it a double no longer holds every integer: 2⁵³. Nothing that is counted here comes near it.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+const MAX_COUNT: u64 = 1 << 53;
 
 fn without_space(input: &[u8]) -> &[u8] {
     if input.first().is_some_and(|octet| *octet > b' ') {

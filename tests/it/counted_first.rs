@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::net::TcpListener;
 use tollgate::config::LedgerFailure;
 use tollgate::ledger::{FILE_NAME, Outcome};
 
 use crate::support::gate::Plan;
-use crate::support::{BEDROCK, Door, End, Gate, RawClient, RawUpstream, within};
+use crate::support::{BEDROCK, Door, End, Gate, Going, RawClient, RawUpstream, within};
 
 /// A response as a part before its last piece, and that piece. An empty piece stands for the connection's end.
 const RESPONSES: &[(&[u8], &[u8])] = &[
@@ -198,4 +199,67 @@ async fn refusals_and_failures_are_counted_before_they_are_told() {
         .await
         .assert_typed(503, "ServiceUnavailableException", "upstream-unreachable");
     assert_eq!(gate.records().pop().unwrap().outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_answer_is_estimated_takes_no_record_along() {
+    // A model that reports no tokens, and text enough for an estimate to take a while.
+    let body = format!(r#"{{"prompt":"{}"}}"#, "a word or two ".repeat(4000));
+    let answer = r#"{"outputs":[{"text":"Paris.","stop_reason":"stop"}]}"#;
+    for going in Going::ALL {
+        let upstream = RawUpstream::tls().await;
+        let gate = Gate::before(&upstream).await;
+        let mut calls = Vec::new();
+        for _ in 0..8 {
+            let mut client = Door::Connect.open(&gate, BEDROCK).await;
+            client
+                .send(format!(
+                    "POST /model/mistral.mistral-7b-instruct-v0%3A2/invoke HTTP/1.1\r\nHost: {BEDROCK}\r\n\
+                     Content-Length: {}\r\n\r\n{body}",
+                    body.len()
+                ))
+                .await;
+            let mut served = upstream.accept().await;
+            served.request().await;
+            calls.push((client, served));
+        }
+        for (_, served) in &mut calls {
+            served
+                .send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",
+                    answer.len()
+                ))
+                .await;
+        }
+        for (client, served) in calls {
+            going.go(client).await;
+            drop(served);
+        }
+        assert_eq!(gate.stop().await.records().len(), 8, "{going:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gate_that_is_stopped_at_once_records_what_was_still_being_dialled() {
+    // It accepts, and never says a word of TLS.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let plan = Plan::new().with(|settings| settings.dial_intercepted = Some(address));
+    let gate = plan.start().await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client
+        .send(format!(
+            "POST /model/m/converse HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ))
+        .await;
+    let dialled = within("the gate's dialling", silent.accept()).await;
+    let stopped = tokio::spawn(gate.stop_at_once());
+    client
+        .answer()
+        .await
+        .assert_typed(503, "ServiceUnavailableException", "stopping");
+    client.close().await;
+    let record = within("the stop", stopped).await.unwrap().record();
+    assert_eq!(record.outcome, Outcome::Failed);
+    drop(dialled);
 }

@@ -151,3 +151,56 @@ async fn an_answer_that_breaks_off_while_it_is_drained_is_the_clients_hang_up() 
     assert_eq!(record.outcome, Outcome::ClientAborted);
     assert_ne!(record.usage.source, Some(UsageSource::Stream));
 }
+
+#[tokio::test]
+async fn a_client_that_may_only_have_stopped_sending_counts_as_a_drain() {
+    let none = DrainLimits {
+        concurrent: 0,
+        ..GENEROUS
+    };
+    let no_time = DrainLimits {
+        time: Duration::ZERO,
+        ..GENEROUS
+    };
+    for (what, limits) in [("concurrent", none), ("time", no_time)] {
+        let upstream = RawUpstream::tls().await;
+        let gate = gate(&upstream, limits).await;
+        let (mut client, mut served) = ask(&gate, &upstream, Door::Forward, false).await;
+        client.half_close().await;
+        // As without us, and without harm to a client that goes on reading.
+        served.end().await;
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        served.send(answer).await;
+        assert_eq!(client.answer().await.text(), "{}", "{what}");
+        let record = gate.stop().await.record();
+        assert_eq!(record.outcome, Outcome::Complete, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_stopped_sending_take_the_places_of_drains() {
+    let one = DrainLimits {
+        concurrent: 1,
+        ..GENEROUS
+    };
+    let upstream = RawUpstream::tls().await;
+    let gate = gate(&upstream, one).await;
+    let (mut first, mut served_first) = ask(&gate, &upstream, Door::Forward, false).await;
+    first.half_close().await;
+    let (mut second, mut served_second) = ask(&gate, &upstream, Door::Forward, false).await;
+    second.half_close().await;
+    // One of them is waited for, the other one's end is passed on.
+    let ended = async {
+        tokio::select! {
+            _ = served_first.end() => {}
+            _ = served_second.end() => {}
+        }
+    };
+    crate::support::within("one hang-up", ended).await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    served_first.send(answer).await;
+    served_second.send(answer).await;
+    assert_eq!(first.answer().await.text(), "{}");
+    assert_eq!(second.answer().await.text(), "{}");
+    assert_eq!(gate.stop().await.records().len(), 2);
+}

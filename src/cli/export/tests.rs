@@ -5,7 +5,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ledger::{Committed, Ledger, Payload, UsageRecord, sample};
+use crate::ledger::{Committed, Ledger, Payload, Query, UsageRecord, sample};
 
 #[derive(Parser)]
 struct Command {
@@ -282,4 +282,18 @@ async fn a_file_is_written_whole() {
     .unwrap_err();
     assert!(error.is_wrong_usage(), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
+}
+
+#[tokio::test]
+async fn an_export_does_not_take_the_ledgers_place() {
+    let home = home_with(&exchanges()).await;
+    let link = home.path().join("link.jsonl");
+    std::os::unix::fs::symlink(home.path().join(FILE_NAME), &link).unwrap();
+    for path in [home.path().join(FILE_NAME), link] {
+        let args = parse(&["--format", "jsonl", "-o", path.to_str().unwrap()]);
+        let error = run(&args, home.path()).unwrap_err();
+        assert!(error.is_wrong_usage(), "{error}");
+    }
+    let reader = Reader::open(&home.path().join(FILE_NAME)).unwrap();
+    assert_eq!(reader.records(&Query::default()).unwrap().count(), 3);
 }

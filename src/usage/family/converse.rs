@@ -74,15 +74,17 @@ fn one_detail(tally: &mut Tally, moment: Moment<'_>) {
     let lifetime = tally.scratch.is_1h.take();
     let tokens = tally.scratch.tokens.take();
     if let (Some(is_1h), Some(tokens)) = (lifetime, tokens) {
-        let sum = tally.scratch.sum.get_or_insert(0);
-        *sum = sum.saturating_add(if is_1h { tokens } else { 0 });
+        let (five_minutes, one_hour) = tally.scratch.writes.get_or_insert((0, 0));
+        let sum = if is_1h { one_hour } else { five_minutes };
+        *sum = sum.saturating_add(tokens);
     }
 }
 
 fn all_details(tally: &mut Tally, moment: Moment<'_>) {
     if let Moment::End = moment
-        && let Some(sum) = tally.scratch.sum.take()
+        && let Some((five_minutes, one_hour)) = tally.scratch.writes.take()
     {
-        tally.told(Count::CacheWrite1h, sum);
+        tally.told(Count::CacheWrite5m, five_minutes);
+        tally.told(Count::CacheWrite1h, one_hour);
     }
 }

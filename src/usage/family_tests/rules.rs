@@ -237,3 +237,102 @@ fn zero_is_not_unknown() {
     let wanted = [Some(0), Some(0), Some(0), None, None, None, Some(0)];
     assert_eq!(counts(&seen.usage), wanted);
 }
+
+#[test]
+fn headers_are_believed_whatever_the_body_is() {
+    let fields = [
+        ("X-Amzn-Bedrock-Input-Token-Count", "31"),
+        ("X-Amzn-Bedrock-Output-Token-Count", "5"),
+    ];
+    for (body_is, body) in [
+        (("Content-Type", SSE), &b""[..]),
+        (("Content-Type", SSE), b"data: [DONE]\n\n"),
+        (("Content-Type", SSE), b"data: not JSON\n\ndata: {}\n\n"),
+        (
+            ("Content-Type", SSE),
+            b"data: {\"usage\":{\"input_tokens\":7",
+        ),
+        (("Content-Type", EVENTS), &event("chunk", "{")),
+        (
+            ("Content-Type", EVENTS),
+            b"no message, but long enough to be judged",
+        ),
+        (("Content-Type", JSON), b"{\"usage\":"),
+        (("Content-Encoding", "snappy"), b"?"),
+    ] {
+        let seen = observe_in(
+            Some(Operation::InvokeModel),
+            &head(200, &[body_is, fields[0], fields[1]]),
+            body,
+            3,
+            true,
+        );
+        let name = String::from_utf8_lossy(body);
+        assert_eq!(counts(&seen.usage), plain(31, 5), "{body_is:?} {name}");
+        assert_eq!(seen.usage.source, Some(UsageSource::Headers), "{name}");
+    }
+    let coded = [
+        ("Content-Type", SSE),
+        ("Content-Encoding", "snappy"),
+        fields[0],
+        fields[1],
+    ];
+    let seen = observe_in(
+        Some(Operation::InvokeModel),
+        &head(200, &coded),
+        b"?",
+        1,
+        true,
+    );
+    assert_eq!(counts(&seen.usage), plain(31, 5));
+}
+
+#[test]
+fn cache_writes_told_by_lifetime_alone_are_cache_writes() {
+    for (operation, usage, all, one_hour) in [
+        (
+            Operation::Converse,
+            r#"{"cacheDetails":[{"ttl":"1h","inputTokens":7},{"ttl":"5m","inputTokens":3}],"inputTokens":1,"outputTokens":1}"#,
+            10,
+            7,
+        ),
+        (
+            Operation::Converse,
+            r#"{"cacheDetails":[{"ttl":"5m","inputTokens":3}],"inputTokens":1,"outputTokens":1}"#,
+            3,
+            0,
+        ),
+        (
+            Operation::Messages,
+            r#"{"cache_creation":{"ephemeral_1h_input_tokens":7},"input_tokens":1,"output_tokens":1}"#,
+            7,
+            7,
+        ),
+    ] {
+        let seen = observe(
+            operation,
+            JSON,
+            format!(r#"{{"usage":{usage}}}"#).as_bytes(),
+        );
+        assert_eq!(seen.usage.cache_write_tokens, Some(all), "{usage}");
+        assert_eq!(seen.usage.cache_write_1h_tokens, Some(one_hour), "{usage}");
+        assert_eq!(seen.usage.total_tokens, Some(2 + all), "{usage}");
+    }
+}
+
+#[test]
+fn a_lower_bound_is_never_passed_off_as_the_count() {
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":25,"output_tokens":1}}}"#;
+    for events in [
+        &[("message_start", start)][..],
+        &[
+            ("message_start", start),
+            ("message_stop", r#"{"type":"message_stop"}"#),
+        ],
+    ] {
+        let seen = observe(Operation::Messages, SSE, &server_sent(events));
+        assert_eq!(counts(&seen.usage), plain(25, 1));
+        assert_eq!(seen.usage.source, Some(UsageSource::Partial));
+    }
+}

@@ -29,6 +29,7 @@ pub(crate) struct Gate {
     pub(crate) port: Port,
     home: TempDir,
     stop: oneshot::Sender<()>,
+    at_once: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
@@ -137,14 +138,21 @@ impl Plan {
         let address = gate.address().unwrap();
         let port = Port::new(address, at);
         let (stop, stopped) = oneshot::channel();
+        let (at_once, cut) = oneshot::channel();
         let stop_future = async {
             stopped.await.ok();
         };
-        let serving = tokio::spawn(gate.run(stop_future, std::future::pending()));
+        let at_once_future = async {
+            if cut.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let serving = tokio::spawn(gate.run(stop_future, at_once_future));
         Gate {
             port,
             home,
             stop,
+            at_once,
             serving,
         }
     }
@@ -164,6 +172,14 @@ impl Gate {
     /// The records that are committed now, oldest first.
     pub(crate) fn records(&self) -> Vec<UsageRecord> {
         records(self.home())
+    }
+
+    /// Stops without waiting for the running exchanges.
+    pub(crate) async fn stop_at_once(self) -> Left {
+        self.at_once.send(()).ok();
+        self.stop.send(()).ok();
+        within("the gate's end", self.serving).await.unwrap();
+        Left { home: self.home }
     }
 
     /// Stops taking requests, lets the running exchanges end, closes the ledger.
