@@ -71,7 +71,9 @@ pub fn run(args: &EnvArgs, home: &HomeOption) -> Result<(), Failure> {
     for note in &plan.notes {
         say_to(&mut stderr, &format!("tollgate: {note}"));
     }
-    for (gets, ours) in [(Gets::Bundle, &bundle), (Gets::Root, &root)] {
+    let files = [(Gets::Bundle, &bundle), (Gets::Root, &root)];
+    // The first gate makes them.
+    for (gets, ours) in files.into_iter().filter(|(_, ours)| ours.exists()) {
         for (name, path) in roots::missing(ours, gets, user).from {
             say_to(&mut stderr, &lost_roots(name, &path, ours));
         }

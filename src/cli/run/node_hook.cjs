@@ -3,6 +3,7 @@
 // 1. The Bedrock clients of the AWS SDK for JavaScript v3 get the SDK's HTTP/1.1 handler in place of the HTTP/2 one. This
 //    has to happen before a request is signed: for HTTP/2 the signature covers `:authority`, for HTTP/1.1 `host`.
 // 2. A connection that an https.Agent opens to a Bedrock host begins with CONNECT at the proxy.
+// 3. So does one that fetch() opens, where this Node.js is too old for NODE_USE_ENV_PROXY.
 //
 // Other hosts and other clients are left as they are. What a bundler has put into one file is out of reach for 1.
 "use strict";
@@ -10,6 +11,7 @@
 const http = require("node:http");
 const https = require("node:https");
 const Module = require("node:module");
+const tls = require("node:tls");
 
 const BEDROCK_HOST = /^(vpce-[0-9a-z-]+\.)?bedrock-(runtime|mantle|agent-runtime)(-fips)?\.[0-9a-z-]+\./i;
 const BEDROCK_CLIENT = /[\\/]@aws-sdk[\\/]client-bedrock-(agent-)?runtime[\\/]/;
@@ -19,6 +21,7 @@ const proxy = parse(process.env.https_proxy || process.env.HTTPS_PROXY);
 if (proxy) {
   swapHandlers();
   openTunnels();
+  wrapFetch();
 }
 
 function parse(text) {
@@ -58,6 +61,52 @@ function openTunnels() {
     });
     return undefined;
   };
+}
+
+// The Agent behind fetch() has no public name before Node.js 24; one that heeds the variables itself has another class.
+function wrapFetch() {
+  const dispatcher = Symbol.for("undici.globalDispatcher.1");
+  const fetch = globalThis.fetch;
+  let agent;
+  globalThis.fetch = function (input, init) {
+    if (init?.dispatcher || !BEDROCK_HOST.test(hostOf(input))) {
+      return fetch(input, init);
+    }
+    // Loads the dispatcher.
+    new Request("http://localhost/");
+    const Agent = globalThis[dispatcher]?.constructor;
+    if (Agent?.name !== "Agent") {
+      return fetch(input, init);
+    }
+    agent ??= new Agent({ connect: connectTls });
+    return fetch(input, { ...init, dispatcher: agent });
+  };
+}
+
+function hostOf(input) {
+  try {
+    const url = new URL(input instanceof Request ? input.url : input);
+    return url.protocol === "https:" ? url.hostname : "";
+  } catch {
+    return "";
+  }
+}
+
+function connectTls(options, callback) {
+  const servername = options.servername || options.hostname;
+  tunnel(`${options.hostname}:${options.port || 443}`, (error, socket) => {
+    if (error) {
+      callback(error, null);
+      return;
+    }
+    const secure = tls.connect({ socket, servername, ALPNProtocols: ["http/1.1"] });
+    const failed = (error) => callback(error, null);
+    secure.once("error", failed);
+    secure.once("secureConnect", () => {
+      secure.off("error", failed);
+      callback(null, secure);
+    });
+  });
 }
 
 function tunnel(authority, done) {

@@ -63,9 +63,9 @@ async fn a_run_is_summed_up_by_model() {
         shown(&summary, false),
         "tollgate: 4 calls, 1 failed, 1665 tokens, 0.503 USD, slowest 1.5 s (ConverseStream nova), 1 connection to \
          other hosts\n  \
-         MODEL          CALLS  FAILED    IN  OUT  CACHE R  CACHE W    USD\n  \
+         MODEL         CALLS  FAILED    IN  OUT  CACHE R  CACHE W    USD\n  \
          cl\\u{1b}aude      1       0  1000  500        -        -   0.50\n  \
-         nova               3       1   110   55        -        -  0.003\n  \
+         nova              3       1   110   55        -        -  0.003\n  \
          tollgate log\n"
     );
     assert!(shown(&summary, true).starts_with("\u{1b}[1mtollgate: 4 calls"));
