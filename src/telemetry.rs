@@ -33,6 +33,22 @@ const FILTER: &str = "TOLLGATE_LOG";
 /// # Errors
 /// When that variable holds something else.
 pub fn install() -> Result<Flush, ConfigError> {
+    install_as(
+        "info",
+        Some(Outlet::start("exchange-lines", std::io::stdout())),
+    )
+}
+
+/// Sets up the log of a process whose standard output belongs to somebody else: no exchange lines, and of diagnostics
+/// only warnings unless `TOLLGATE_LOG` says more.
+///
+/// # Errors
+/// As for [`install`].
+pub fn install_beside_a_command() -> Result<Flush, ConfigError> {
+    install_as("warn", None)
+}
+
+fn install_as(level: &str, exchanges: Option<Outlet>) -> Result<Flush, ConfigError> {
     let filter = match std::env::var(FILTER) {
         Ok(text) if !text.is_empty() => {
             EnvFilter::try_new(&text).map_err(|error| ConfigError::Invalid {
@@ -40,12 +56,12 @@ pub fn install() -> Result<Flush, ConfigError> {
                 why: format!("`{text}` is no filter: {error}"),
             })?
         }
-        _ => EnvFilter::new("info"),
+        _ => EnvFilter::new(level),
     };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let flush = Flush {
         diagnostics: Outlet::start("diagnostics", std::io::stderr()),
-        exchanges: Outlet::start("exchange-lines", std::io::stdout()),
+        exchanges,
     };
     let outlet = flush.diagnostics.clone();
     let to_stderr = diagnostics::layer()
@@ -54,8 +70,9 @@ pub fn install() -> Result<Flush, ConfigError> {
         .with_target(false)
         .with_filter(filter)
         .with_filter(filter_fn(|metadata| metadata.target() != EXCHANGE));
-    let to_stdout = ExchangeLines(flush.exchanges.clone())
-        .with_filter(filter_fn(|metadata| metadata.target() == EXCHANGE));
+    let to_stdout = flush.exchanges.clone().map(|exchanges| {
+        ExchangeLines(exchanges).with_filter(filter_fn(|metadata| metadata.target() == EXCHANGE))
+    });
     if tracing_subscriber::registry()
         .with(to_stderr)
         .with(to_stdout)
@@ -70,13 +87,15 @@ pub fn install() -> Result<Flush, ConfigError> {
 /// Writes what still waits when it is dropped, if the readers of the outputs let it.
 pub struct Flush {
     diagnostics: Outlet,
-    exchanges: Outlet,
+    exchanges: Option<Outlet>,
 }
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        self.exchanges.flush();
-        let lost = self.exchanges.lost();
+        let lost = self.exchanges.as_ref().map_or(0, |exchanges| {
+            exchanges.flush();
+            exchanges.lost()
+        });
         if lost > 0 {
             tracing::warn!(
                 lost,

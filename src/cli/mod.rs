@@ -4,12 +4,18 @@
 //! 2 wrong usage or configuration.
 
 pub mod demo;
+pub mod env;
+pub mod environment;
 pub mod export;
 pub mod filter;
+pub mod generate;
 pub mod log;
 pub mod money;
 pub mod prices;
 pub mod progress;
+pub mod quoting;
+pub mod roots;
+pub mod run;
 pub mod serve;
 pub mod show;
 pub mod spreadsheet;
@@ -43,6 +49,20 @@ enum Command {
     Serve(ServeArgs),
     /// Try everything without an AWS account: serve with a built-in Bedrock simulator that verifies every signature
     Demo(demo::DemoArgs),
+    /// Run a command, or your shell, through the gate, and sum up its calls, tokens and cost at the end
+    Run {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: run::RunArgs,
+    },
+    /// Print the variables that lead programs to the gate: eval "$(tollgate env)"
+    Env {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: env::EnvArgs,
+    },
     /// Print the records, newest last
     Log {
         #[command(flatten)]
@@ -73,6 +93,10 @@ enum Command {
     },
     /// What models cost: list the prices, check them for oddities, explain how one is found
     Prices(prices::PricesArgs),
+    /// Print the completion script for a shell
+    Completions(generate::CompletionsArgs),
+    /// Write the man pages
+    Man(generate::ManArgs),
 }
 
 /// What starting a gate takes.
@@ -94,6 +118,11 @@ pub fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args.options, &args.home),
         Command::Demo(args) => demo::run(&args),
+        Command::Run { home, args } => match run::run(&args, &home) {
+            Ok(status) => return status,
+            Err(error) => Err(error),
+        },
+        Command::Env { home, args } => env::run(&args, &home),
         Command::Log { home, args } => {
             with_home(&home, |home| log::run(&args, home).map_err(Into::into))
         }
@@ -107,6 +136,8 @@ pub fn main() -> ExitCode {
             with_home(&home, |home| show::run(&args, home).map_err(Into::into))
         }
         Command::Prices(args) => prices::run(&args),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Parser};
 use serde::{Deserialize, Serialize};
 
 use crate::spend::operator::PriceEntry;
@@ -211,6 +211,21 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub usage_pattern: Vec<UsagePatternOption>,
+}
+
+impl Options {
+    /// What the variables say, for commands that have no flags of the gate.
+    ///
+    /// # Errors
+    /// A variable whose value is of the wrong kind.
+    pub fn from_environment() -> Result<Self, clap::Error> {
+        #[derive(Parser)]
+        struct Variables {
+            #[command(flatten)]
+            options: Options,
+        }
+        Variables::try_parse_from(["tollgate"]).map(|variables| variables.options)
+    }
 }
 
 /// One `[[route]]` of the file.

@@ -32,6 +32,7 @@ mod prices;
 mod process;
 mod recordings;
 mod refusals;
+mod run;
 mod secrets;
 mod signatures;
 mod smuggling;

@@ -128,7 +128,7 @@ pub(crate) fn said(home: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn tollgate(home: &Path) -> Command {
+pub(crate) fn tollgate(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command
         .env("TOLLGATE_HOME", home)

@@ -1,0 +1,311 @@
+//! `tollgate run`: a command with everything it needs to be counted, and at its end what it came to.
+//!
+//! Uses the gate that serves the home, or starts one of its own on a free port of loopback for as long as the command
+//! runs. The terminal, the signals, the output and the exit status are the command's (`child`); all we say is on standard
+//! error. Which variables it gets is in `cli::environment`, what is summed up in `summary`.
+
+mod child;
+mod node_hook;
+mod summary;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use self::summary::Summary;
+use super::environment::{Gets, Plan, Values, plan};
+use super::{Failure, env, roots, say_to, serve};
+use crate::app::Gate;
+use crate::config::{self, HomeOption, Options, Settings};
+use crate::ledger::{FILE_NAME, Query, Reader};
+use crate::net::ca_home::CA_PEM;
+use crate::net::private_file::{self, FileError};
+use crate::net::trust::BUNDLE_PEM;
+use crate::{running, telemetry};
+
+/// What `tollgate run` understands.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Lead the AWS SDK for JavaScript v3 through the gate, too: its default handler heeds no proxy setting
+    #[arg(long)]
+    pub node_hook: bool,
+    /// Print no summary
+    #[arg(long)]
+    pub quiet: bool,
+    /// The command and its arguments [default: your shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// What the command's calls pass through, and how they are known among others.
+struct Way {
+    home: PathBuf,
+    address: SocketAddr,
+    /// The proxy user they name, on a gate that others use as well.
+    user: Option<String>,
+    own: Option<OwnGate>,
+}
+
+/// A gate that runs as long as the command.
+struct OwnGate {
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+/// How long the end may take before we say why.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runs the command to its end.
+///
+/// # Errors
+/// A configuration that cannot be used, a gate that does not start, or files that cannot be written. That the command
+/// itself cannot be started is an exit status.
+pub fn run(args: &RunArgs, home: &HomeOption) -> Result<ExitCode, Failure> {
+    let mut options = Options::from_environment()?;
+    // Nobody else is to find this gate, and nothing may stand in its way.
+    options.listen = Some("127.0.0.1:0".to_owned());
+    let settings = config::load(&options, home)?;
+    let _flush = telemetry::install_beside_a_command()?;
+    serve::runtime()?.block_on(attend(args, home, settings))
+}
+
+async fn attend(
+    args: &RunArgs,
+    home: &HomeOption,
+    settings: Settings,
+) -> Result<ExitCode, Failure> {
+    let began = OffsetDateTime::now_utc();
+    let way = Way::find(settings).await?;
+    // Gone with everything in it when the command has ended.
+    let files = tempfile::Builder::new().prefix("tollgate-run-").tempdir()?;
+    let mut command = command_line(&args.command);
+    let plan = way.plan(&files)?;
+    for setting in &plan.settings {
+        match &setting.value {
+            Some(value) => command.env(setting.name, value),
+            None => command.env_remove(setting.name),
+        };
+    }
+    if args.node_hook {
+        let options = node_hook::install(files.path(), std::env::var_os("NODE_OPTIONS"))?;
+        command.env("NODE_OPTIONS", options);
+    }
+    for note in &plan.notes {
+        note_to_user(note);
+    }
+    if args.command.is_empty() {
+        note_to_user("a shell whose Bedrock calls are counted; `exit` ends it and sums up");
+    }
+    let started = child::Child::start(&mut command);
+    let status = match started {
+        Ok(child) => Ok(child.end().await?),
+        Err(error) => Err(error),
+    };
+    let (home_dir, user) = way.end().await;
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => {
+            let name = command.get_program().to_string_lossy().into_owned();
+            note_to_user(format!("cannot run `{name}`: {error}"));
+            return Ok(ExitCode::from(child::status_of_start(&error)));
+        }
+    };
+    if !args.quiet {
+        let query = Query {
+            since_ms: Some(milliseconds(began)),
+            identity: user.clone(),
+            ..Query::default()
+        };
+        let reader = Reader::open(&home_dir.join(FILE_NAME))?;
+        let summary = Summary::collect(&reader, &query)?;
+        let more = log_line(home, &home_dir, began, user.as_deref());
+        summary.print_to_stderr(&more)?;
+    }
+    Ok(ExitCode::from(status))
+}
+
+impl Way {
+    async fn find(settings: Settings) -> Result<Self, Failure> {
+        let home = settings.home.clone();
+        if let Some(running) = running::find(&home)? {
+            return Ok(Self {
+                home,
+                address: running.listen,
+                user: Some(name_of_a_run()),
+                own: None,
+            });
+        }
+        let gate = Gate::start(settings).await?;
+        let address = gate.address()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(gate.run(
+            async move {
+                // Dropped or used: both mean that the command has ended.
+                stopped.await.ok();
+            },
+            child::interrupted(),
+        ));
+        Ok(Self {
+            home,
+            address,
+            user: None,
+            own: Some(OwnGate { stop, serving }),
+        })
+    }
+
+    /// The variables for this way; what the user trusts besides the platform is joined to our files.
+    fn plan(&self, files: &TempDir) -> Result<Plan, FileError> {
+        let bundle = self.with_own_roots(BUNDLE_PEM, Gets::Bundle, files)?;
+        let root = self.with_own_roots(CA_PEM, Gets::Root, files)?;
+        let values = Values {
+            proxy: &env::proxy_url(self.address, self.user.as_deref()),
+            bundle: &bundle,
+            root: &root,
+        };
+        Ok(plan(values, |name| std::env::var_os(name)))
+    }
+
+    fn with_own_roots(
+        &self,
+        name: &str,
+        gets: Gets,
+        files: &TempDir,
+    ) -> Result<PathBuf, FileError> {
+        let ours = self.home.join(name);
+        let missing = roots::missing(&ours, gets, |name| std::env::var_os(name));
+        for (variable, path, why) in &missing.unreadable {
+            let path = path.display();
+            note_to_user(format!(
+                "{variable} names {path}, which cannot be read: {why}"
+            ));
+        }
+        if missing.pem.is_empty() {
+            return Ok(ours);
+        }
+        let mut joined = private_file::read(&ours)?;
+        joined.extend_from_slice(missing.pem.as_bytes());
+        let path = files.path().join(name);
+        private_file::write_if_different(&path, &joined)?;
+        Ok(path)
+    }
+
+    /// Ends a gate of our own: everything it saw is in the ledger then. Gives what its records are found by.
+    async fn end(self) -> (PathBuf, Option<String>) {
+        if let Some(OwnGate { stop, mut serving }) = self.own {
+            drop(stop);
+            let ended = match tokio::time::timeout(PATIENCE, &mut serving).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    note_to_user("calls are still running; an interrupt cuts them");
+                    serving.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::error!(%error, "the gate did not end well");
+            }
+        }
+        (self.home, self.user)
+    }
+}
+
+/// The command, or the user's shell.
+fn command_line(words: &[OsString]) -> Command {
+    match words {
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        [] => {
+            let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+            Command::new(shell.unwrap_or_else(|| "/bin/sh".into()))
+        }
+    }
+}
+
+/// What a run calls itself on a gate that others use as well: six digits that no other run of the day has.
+fn name_of_a_run() -> String {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let random: String = id.chars().skip(id.len() - 6).collect();
+    format!("run-{random}")
+}
+
+/// The command that lists what the summary sums up.
+fn log_line(
+    home: &HomeOption,
+    home_dir: &Path,
+    began: OffsetDateTime,
+    user: Option<&str>,
+) -> String {
+    let mut line = "tollgate log".to_owned();
+    if home.home.is_some() || home.config.is_some() {
+        line.push_str(" --home ");
+        line.push_str(&super::quoting::sh(&home_dir.to_string_lossy()));
+    }
+    match user {
+        Some(user) => line.push_str(&format!(" --identity {user}")),
+        None => {
+            let format = time::macros::format_description!(
+                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+            );
+            if let Ok(since) = began.format(&format) {
+                line.push_str(&format!(" --since {since}"));
+            }
+        }
+    }
+    line
+}
+
+fn milliseconds(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// One line for the person who started us. The command writes there as well, so it says who speaks.
+fn note_to_user(what: impl std::fmt::Display) {
+    say_to(&mut io::stderr().lock(), &format!("tollgate: {what}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_line_finds_what_was_summed_up() {
+        let began = time::macros::datetime!(2026-11-22 08:01:02.345678 UTC);
+        let default = HomeOption::default();
+        let home = Path::new("/my home");
+        assert_eq!(
+            log_line(&default, home, began, None),
+            "tollgate log --since 2026-11-22T08:01:02.345Z"
+        );
+        let given = HomeOption {
+            home: Some(home.to_owned()),
+            config: None,
+        };
+        assert_eq!(
+            log_line(&given, home, began, Some("run-0a1b2c")),
+            "tollgate log --home '/my home' --identity run-0a1b2c"
+        );
+        assert_eq!(milliseconds(began), 1_795_334_462_345);
+    }
+
+    #[test]
+    fn runs_have_names_of_their_own() {
+        let names = [(); 64].map(|()| name_of_a_run());
+        assert!(
+            names
+                .iter()
+                .all(|name| name.len() == 10 && name.starts_with("run-"))
+        );
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert!(different.len() > 60);
+    }
+}

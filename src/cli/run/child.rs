@@ -1,0 +1,143 @@
+//! The command itself: started in our place at the terminal, told what we are told, and its end passed on.
+//!
+//! It is in our process group. What the terminal sends (interrupt, quit) reaches it without us and does not end us before
+//! it; stop and continue act on both. What is sent to us alone (terminate, hang-up) is passed on. The child is reaped only
+//! after it has been seen to end, so a signal can never reach a stranger with its number. POSIX.1 shell §2.8.2 for exit
+//! statuses.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{self, Command, ExitStatus};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
+use tokio::task::spawn_blocking;
+
+/// A running command, with our own ends tied to its.
+pub(super) struct Child {
+    process: process::Child,
+    terminate: Arrivals,
+    hang_up: Arrivals,
+    interrupt: Arrivals,
+    quit: Arrivals,
+    /// Nobody but us can tell it of an interrupt.
+    alone: bool,
+}
+
+/// Not found: the status that shells give.
+const NOT_FOUND: u8 = 127;
+/// Found, but not to be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// Added to the number of the signal that ended a command.
+const SIGNALLED: i32 = 128;
+
+impl Child {
+    /// Starts `command`.
+    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let process = command.spawn()?;
+        // Only now: a signal that we were told to ignore (nohup, a job in the background) the command ignores as well,
+        // and would not if we had a handler before it was started.
+        Ok(Self {
+            process,
+            terminate,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            alone: File::open("/dev/tty").is_err(),
+        })
+    }
+
+    /// Waits for its end; gives the exit status to pass on.
+    pub(super) async fn end(mut self) -> io::Result<u8> {
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        let Some(pid) = pid else {
+            return self.process.wait().map(status);
+        };
+        let mut ended = spawn_blocking(move || seen_to_end(pid));
+        loop {
+            let received = tokio::select! {
+                seen = &mut ended => {
+                    seen.map_err(io::Error::other)??;
+                    return self.process.wait().map(status);
+                }
+                Some(()) = self.terminate.recv() => Some(Signal::TERM),
+                Some(()) = self.hang_up.recv() => Some(Signal::HUP),
+                Some(()) = self.interrupt.recv() => self.alone.then_some(Signal::INT),
+                Some(()) = self.quit.recv() => self.alone.then_some(Signal::QUIT),
+            };
+            if let Some(received) = received
+                && let Err(error) = kill_process(pid, received)
+            {
+                tracing::warn!(%error, signal = ?received, "the signal could not be passed on");
+            }
+        }
+    }
+}
+
+/// Returns when the process has ended, and leaves it to be reaped.
+fn seen_to_end(pid: Pid) -> io::Result<()> {
+    loop {
+        match waitid(
+            WaitId::Pid(pid),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        ) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Resolves at an interrupt, a terminate or a hang-up that comes once it is awaited.
+pub(super) async fn interrupted() {
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let [Ok(mut a), Ok(mut b), Ok(mut c)] = kinds.map(signal) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = a.recv() => {}
+        _ = b.recv() => {}
+        _ = c.recv() => {}
+    }
+}
+
+fn status(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|number| SIGNALLED + number));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(u8::MAX)
+}
+
+/// The exit status for a command that could not be started.
+pub(super) fn status_of_start(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_a_shell() {
+        for (raw, expected) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (9, 137), (15, 143)] {
+            assert_eq!(status(ExitStatus::from_raw(raw)), expected);
+        }
+        assert_eq!(status_of_start(&io::ErrorKind::NotFound.into()), 127);
+        assert_eq!(
+            status_of_start(&io::ErrorKind::PermissionDenied.into()),
+            126
+        );
+    }
+}
