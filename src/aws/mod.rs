@@ -4,7 +4,7 @@ pub mod endpoint;
 pub mod mask;
 pub mod model_id;
 pub mod operation;
-mod percent;
+pub(crate) mod percent;
 pub mod sigv4;
 pub mod sts;
 pub mod user_agent;
