@@ -1,5 +1,6 @@
 //! What the bytes mean to AWS. Pure: reads signatures and never makes one.
 
+pub mod diagnose;
 pub mod endpoint;
 pub mod mask;
 pub mod model_id;
@@ -9,6 +10,8 @@ pub mod sigv4;
 pub mod sts;
 pub mod user_agent;
 
+#[cfg(test)]
+mod diagnose_tests;
 #[cfg(test)]
 mod endpoint_tests;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::diagnosis::Suspect;
 use super::reply::Reply;
 use super::route::Plan;
 use super::settle::{Settled, Terms};
@@ -55,6 +56,7 @@ struct Open {
     payload: Option<Capture>,
     /// The beginning of an answer of STS that may issue a session.
     session: Option<Vec<u8>>,
+    suspect: Option<Suspect>,
     terms: Terms,
 }
 
@@ -176,6 +178,7 @@ impl Meter {
             observer,
             payload,
             session: learns.then(Vec::new),
+            suspect: plan.observed.then(|| Suspect::new(head)),
             terms: Terms {
                 endpoint,
                 ..Terms::default()
@@ -239,6 +242,9 @@ impl Meter {
             if let Some(observer) = &mut open.observer {
                 observer.response_head(head);
             }
+            if let Some(suspect) = &mut open.suspect {
+                suspect.answered(head);
+            }
             if let Some(Capture { payload, .. }) = &mut open.payload {
                 payload.response_head = mask::response_head(head);
             }
@@ -279,6 +285,7 @@ impl Meter {
             observer,
             payload,
             session,
+            suspect,
             mut terms,
         } = self.lock().open.take()?;
         record.outcome = outcome;
@@ -307,6 +314,9 @@ impl Meter {
             if record.model.is_none() {
                 record.model = seen.model;
             }
+        }
+        if let Some(suspect) = suspect {
+            suspect.explain(&mut record, OffsetDateTime::now_utc());
         }
         Some(Settled {
             record,

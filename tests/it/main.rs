@@ -40,3 +40,4 @@ mod support;
 mod tunnels;
 mod upstream_endings;
 mod upstream_failures;
+mod upstream_proxy;
