@@ -151,140 +151,142 @@ fn only_refused_credentials_are_looked_at() {
     }
 }
 
+const TOKEN: &str = "X-Amz-Security-Token: FwoGZXIvYXdzFAKETOKEN//fake+token==\n";
+
+/// What is changed into what, and what is found.
+const WRONG: &[(&str, &str, &str, &[&str])] = &[
+    (
+        BOTO3,
+        "us-east-1/bedrock/",
+        "eu-west-1/bedrock/",
+        &["scope-region"],
+    ),
+    (
+        PRESIGNED,
+        "us-east-1%2Fbedrock",
+        "eu-west-1%2Fbedrock",
+        &["scope-region"],
+    ),
+    (
+        BOTO3,
+        "/bedrock/aws4",
+        "/bedrock-runtime/aws4",
+        &["scope-service"],
+    ),
+    (
+        JAVASCRIPT,
+        "/bedrock/aws4",
+        "/bedrock-mantle/aws4",
+        &["scope-service"],
+    ),
+    (
+        BOTO3,
+        "content-type;host;",
+        "content-type;",
+        &["host-not-signed"],
+    ),
+    (
+        PRESIGNED,
+        "SignedHeaders=host",
+        "SignedHeaders=content-length",
+        &["host-not-signed"],
+    ),
+    (
+        BOTO3,
+        "Host: bedrock",
+        "Host: x.bedrock",
+        &["signed-host-differs"],
+    ),
+    (
+        BOTO3,
+        "Host: bedrock-runtime.us-east-1",
+        "Host: bedrock-runtime.us-west-2",
+        &["signed-host-differs"],
+    ),
+    (SESSION, TOKEN, "", &["session-token-unsigned"]),
+    (
+        SESSION,
+        ";x-amz-security-token",
+        "",
+        &["session-token-unsigned"],
+    ),
+    (
+        PRESIGNED,
+        "&X-Amz-Security-Token=FAKE%2F",
+        "",
+        &["session-token-unsigned"],
+    ),
+    (
+        JAVASCRIPT,
+        "x-amz-user-agent: aws-sdk-js/3.1162.0\n",
+        "",
+        &["signed-header-missing"],
+    ),
+    (
+        ANTHROPIC,
+        "accept-encoding: gzip, deflate\n",
+        "",
+        &["signed-header-missing"],
+    ),
+    (
+        JAVASCRIPT,
+        ";host;",
+        ";:authority;",
+        &["signed-header-missing"],
+    ),
+    (
+        BOTO3,
+        "X-Amz-Date: 20261122T01",
+        "X-Amz-Date: 20261122T03",
+        &["clock-skew"],
+    ),
+    (
+        BOTO3,
+        "X-Amz-Date: 20261122T01",
+        "X-Amz-Date: 20261122T00",
+        &["clock-skew"],
+    ),
+    (
+        PRESIGNED,
+        "X-Amz-Date=20261122T0155",
+        "X-Amz-Date=20261122T0150",
+        &[],
+    ),
+    (
+        PRESIGNED,
+        "X-Amz-Date=20261122T0155",
+        "X-Amz-Date=20261122T0149",
+        &["expired"],
+    ),
+    (
+        PRESIGNED,
+        "X-Amz-Date=20261122T0155",
+        "X-Amz-Date=20261122T0201",
+        &["clock-skew"],
+    ),
+    (
+        BOTO3,
+        "TOLLGATE/20261122",
+        "TOLLGATE/20261123",
+        &["date-scope"],
+    ),
+    (
+        BOTO3,
+        "X-Amz-Date: 20261122T015526Z",
+        "Date: Sun, 22 Nov 2026 01:55:26 GMT",
+        &["signed-header-missing"],
+    ),
+    (
+        BOTO3,
+        "X-Amz-Date: 20261122T015526Z",
+        "X-Amz-Date: yesterday",
+        &[],
+    ),
+];
+
 #[test]
 fn one_thing_wrong_is_one_finding() {
-    let token = "X-Amz-Security-Token: FwoGZXIvYXdzFAKETOKEN//fake+token==\n";
-    // What is changed into what, and what is found.
-    let rows: &[(&str, &str, &str, &[&str])] = &[
-        (
-            BOTO3,
-            "us-east-1/bedrock/",
-            "eu-west-1/bedrock/",
-            &["scope-region"],
-        ),
-        (
-            PRESIGNED,
-            "us-east-1%2Fbedrock",
-            "eu-west-1%2Fbedrock",
-            &["scope-region"],
-        ),
-        (
-            BOTO3,
-            "/bedrock/aws4",
-            "/bedrock-runtime/aws4",
-            &["scope-service"],
-        ),
-        (
-            JAVASCRIPT,
-            "/bedrock/aws4",
-            "/bedrock-mantle/aws4",
-            &["scope-service"],
-        ),
-        (
-            BOTO3,
-            "content-type;host;",
-            "content-type;",
-            &["host-not-signed"],
-        ),
-        (
-            PRESIGNED,
-            "SignedHeaders=host",
-            "SignedHeaders=content-length",
-            &["host-not-signed"],
-        ),
-        (
-            BOTO3,
-            "Host: bedrock",
-            "Host: x.bedrock",
-            &["signed-host-differs"],
-        ),
-        (
-            BOTO3,
-            "Host: bedrock-runtime.us-east-1",
-            "Host: bedrock-runtime.us-west-2",
-            &["signed-host-differs"],
-        ),
-        (SESSION, token, "", &["session-token-unsigned"]),
-        (
-            SESSION,
-            ";x-amz-security-token",
-            "",
-            &["session-token-unsigned"],
-        ),
-        (
-            PRESIGNED,
-            "&X-Amz-Security-Token=FAKE%2F",
-            "",
-            &["session-token-unsigned"],
-        ),
-        (
-            JAVASCRIPT,
-            "x-amz-user-agent: aws-sdk-js/3.1162.0\n",
-            "",
-            &["signed-header-missing"],
-        ),
-        (
-            ANTHROPIC,
-            "accept-encoding: gzip, deflate\n",
-            "",
-            &["signed-header-missing"],
-        ),
-        (
-            JAVASCRIPT,
-            ";host;",
-            ";:authority;",
-            &["signed-header-missing"],
-        ),
-        (
-            BOTO3,
-            "X-Amz-Date: 20261122T01",
-            "X-Amz-Date: 20261122T03",
-            &["clock-skew"],
-        ),
-        (
-            BOTO3,
-            "X-Amz-Date: 20261122T01",
-            "X-Amz-Date: 20261122T00",
-            &["clock-skew"],
-        ),
-        (
-            PRESIGNED,
-            "X-Amz-Date=20261122T0155",
-            "X-Amz-Date=20261122T0150",
-            &[],
-        ),
-        (
-            PRESIGNED,
-            "X-Amz-Date=20261122T0155",
-            "X-Amz-Date=20261122T0149",
-            &["expired"],
-        ),
-        (
-            PRESIGNED,
-            "X-Amz-Date=20261122T0155",
-            "X-Amz-Date=20261122T0201",
-            &["clock-skew"],
-        ),
-        (
-            BOTO3,
-            "TOLLGATE/20261122",
-            "TOLLGATE/20261123",
-            &["date-scope"],
-        ),
-        (
-            BOTO3,
-            "X-Amz-Date: 20261122T015526Z",
-            "Date: Sun, 22 Nov 2026 01:55:26 GMT",
-            &["signed-header-missing"],
-        ),
-        (
-            BOTO3,
-            "X-Amz-Date: 20261122T015526Z",
-            "X-Amz-Date: yesterday",
-            &[],
-        ),
-    ];
-    for (text, old, new, wanted) in rows {
+    for (text, old, new, wanted) in WRONG {
         let changed = text.replacen(old, new, 1);
         assert_ne!(changed, **text, "{old}");
         assert_eq!(codes(&found(&changed, HOST)), *wanted, "{old} → {new}");

@@ -298,6 +298,11 @@ mod tests {
         }
         let debug = format!("{:?}", configured("http://u:c4n4ry@proxy", &[], &[]));
         assert!(!debug.contains("c4n4ry"), "{debug}");
+        let help = <Options as clap::Args>::augment_args(clap::Command::new("tollgate"));
+        let option = help
+            .get_arguments()
+            .find(|option| option.get_id() == "upstream_proxy");
+        assert!(option.unwrap().is_hide_env_values_set());
         let options = ProxyOption("http://u:c4n4ry@proxy".to_owned());
         assert!(!format!("{options:?}").contains("c4n4ry"));
     }
@@ -306,7 +311,8 @@ mod tests {
     fn the_environment_is_read_as_curl_reads_it() {
         let lower = ("https_proxy", "http://lower:1");
         let upper = ("HTTPS_PROXY", "http://upper:1");
-        let rows: &[(&[(&str, &str)], Option<&str>)] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+        let rows: &[Row<'_>] = &[
             (&[], None),
             (&[("http_proxy", "http://x:1"), ("ALL_PROXY", "x")], None),
             (&[upper], Some("http://upper:1")),

@@ -8,7 +8,7 @@
 //! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost.
 //! - `tunnel`: what is never opened.
-//! - `reply`, `explain`: what we answer ourselves.
+//! - `reply`, `explain`, `landing`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
 
 mod asked;
@@ -19,6 +19,7 @@ mod diagnosis;
 pub mod drain;
 pub mod exchange;
 mod explain;
+mod landing;
 pub mod meter;
 pub mod relay;
 pub mod reply;
