@@ -26,6 +26,7 @@ use crate::net::pool::UpstreamPool;
 use crate::net::private_file::{self, FileError};
 use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::{self, PlatformRoots, TrustError};
+use crate::net::upstream_proxy;
 use crate::proxy::caller::Sessions;
 use crate::proxy::{self, Phase, Services};
 use crate::running::Claim;
@@ -55,6 +56,19 @@ pub enum StartError {
     /// A root for upstreams cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The upstream proxy is this gate.
+    #[error(
+        "option `upstream-proxy`: {proxy} ({named_by}) is this gate itself, which listens on {listen}; name the \
+         network's own proxy, or say --upstream-proxy none"
+    )]
+    Loop {
+        /// Its URL, without credentials.
+        proxy: String,
+        /// The option or variable that names it.
+        named_by: &'static str,
+        /// Where the gate listens.
+        listen: SocketAddr,
+    },
     /// The ledger cannot be opened.
     #[error("the ledger cannot be opened")]
     Ledger(#[from] LedgerError),
@@ -66,7 +80,7 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Authority(_) | Self::Certificate(_) | Self::Trust(_)
+            Self::Authority(_) | Self::Certificate(_) | Self::Trust(_) | Self::Loop { .. }
         )
     }
 }
@@ -119,7 +133,8 @@ impl Gate {
             settings.dial_intercepted,
             timeouts.connect,
             timeouts.handshake,
-        );
+        )
+        .through(settings.upstream_proxy.clone());
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
             TcpListener::bind(settings.listen)
@@ -128,6 +143,7 @@ impl Gate {
                     address: settings.listen,
                     source,
                 })?;
+        refuse_loop(&settings, &listener).await?;
         let claim = claim(&settings.home, &listener);
         let (phase, phases) = watch::channel(Phase::Serving);
         let pool = UpstreamPool::new(dialer, timeouts.pool_idle);
@@ -220,6 +236,22 @@ impl Gate {
             );
         }
     }
+}
+
+/// A gate that is its own upstream proxy would call itself until nothing is left.
+async fn refuse_loop(settings: &Settings, listener: &TcpListener) -> Result<(), StartError> {
+    let (Some(proxy), Ok(listen)) = (&settings.upstream_proxy, listener.local_addr()) else {
+        return Ok(());
+    };
+    tracing::info!(%proxy, named_by = proxy.named_by, "upstreams are reached through a proxy");
+    if upstream_proxy::leads_back(proxy, listen, settings.timeouts.connect).await {
+        return Err(StartError::Loop {
+            proxy: proxy.to_string(),
+            named_by: proxy.named_by,
+            listen,
+        });
+    }
+    Ok(())
 }
 
 /// Whether commands find this gate is a convenience: nothing that can go wrong with it stops the gate.

@@ -1,14 +1,17 @@
 //! What the bytes mean to AWS. Pure: reads signatures and never makes one.
 
+pub mod diagnose;
 pub mod endpoint;
 pub mod mask;
 pub mod model_id;
 pub mod operation;
-mod percent;
+pub(crate) mod percent;
 pub mod sigv4;
 pub mod sts;
 pub mod user_agent;
 
+#[cfg(test)]
+mod diagnose_tests;
 #[cfg(test)]
 mod endpoint_tests;
 #[cfg(test)]

@@ -10,6 +10,11 @@ pub(super) fn decode(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'%', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
+    String::from_utf8(decode_octets(text)).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// The octets of `text` with its escapes decoded once.
+pub(crate) fn decode_octets(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&octet, after)) = rest.split_first() {
@@ -24,7 +29,7 @@ pub(super) fn decode(text: &str) -> Cow<'_, str> {
             decoded.push(octet);
         }
     }
-    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
+    decoded
 }
 
 /// The octet that two hexadecimal digits stand for.

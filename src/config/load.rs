@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::options::{HomeOption, Options};
 use super::prices;
 use super::settings::Settings;
+use super::upstream_proxy::UpstreamProxy;
 use crate::spend::PriceBook;
 use crate::spend::litellm::PriceFileError;
 
@@ -32,12 +33,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("the configuration file {path} is not valid:\n{source}")]
+    #[error("the configuration file {path} is not valid:\n{why}")]
     File {
         /// Which file.
         path: PathBuf,
         /// Line, column and reason.
-        source: toml::de::Error,
+        why: String,
     },
     /// The price file cannot be read.
     #[error("the price file {path} cannot be read")]
@@ -73,12 +74,14 @@ const DEFAULT_FILE: &str = "tollgate.toml";
 pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigError> {
     let merged = merge(options, home)?;
     let prices_file = merged.prices_file.clone();
+    let upstream_proxy = UpstreamProxy::from_options(&merged, |name| std::env::var(name).ok())?;
     let home = match (&home.home, &merged.home) {
         (Some(home), _) | (None, Some(home)) => home.clone(),
         (None, None) => default_home()?,
     };
     let api_base = std::env::var("AISERVICE_API_BASE").ok();
     let mut settings = Settings::from_options(merged, home, api_base.as_deref())?;
+    settings.upstream_proxy = upstream_proxy;
     if let Some(path) = prices_file {
         settings.prices = Arc::new(prices::with_file(&settings.prices, &path)?);
     }
@@ -129,12 +132,24 @@ fn read(path: &Path) -> Result<toml::Table, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    let not_valid = |source| ConfigError::File {
+    let not_valid = |error: toml::de::Error| ConfigError::File {
         path: path.to_owned(),
-        source,
+        why: without_passwords(&error.to_string()),
     };
     toml::from_str::<Options>(&text).map_err(not_valid)?;
     toml::from_str(&text).map_err(not_valid)
+}
+
+/// The parser shows the line it stumbled over, and one of them may hold a password.
+fn without_passwords(message: &str) -> String {
+    let lines: Vec<_> = message
+        .lines()
+        .map(|line| match line.split_once('=') {
+            Some((before, _)) if before.contains("upstream_proxy") => format!("{before}= …"),
+            _ => line.to_owned(),
+        })
+        .collect();
+    lines.join("\n")
 }
 
 fn overlay(mut file: toml::Table, options: &Options) -> Result<Options, ConfigError> {
@@ -176,6 +191,19 @@ mod tests {
             let file: toml::Table = toml::from_str("allow_anonymous = true").unwrap();
             assert_eq!(overlay(file, &flags).unwrap().allow_anonymous, expected);
         }
+    }
+
+    #[test]
+    fn a_password_in_a_broken_file_is_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tollgate.toml");
+        std::fs::write(&path, "upstream_proxy = \"http://u:c4n4ry@proxy\n").unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("line 1") && message.contains("upstream_proxy = …"),
+            "{message}"
+        );
+        assert!(!message.contains("c4n4ry"), "{message}");
     }
 
     #[test]

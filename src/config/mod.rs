@@ -7,9 +7,11 @@ pub mod accounting;
 pub mod aliases;
 pub mod hosts;
 pub mod load;
+pub mod no_proxy;
 pub mod options;
 mod prices;
 pub mod settings;
+pub mod upstream_proxy;
 mod usage_pattern;
 
 #[cfg(test)]
@@ -21,3 +23,4 @@ pub use hosts::{HostPattern, HostRules};
 pub use load::{ConfigError, load, load_prices};
 pub use options::{HomeOption, Options};
 pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings, Timeouts};
+pub use upstream_proxy::UpstreamProxy;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use serde::{Deserialize, Serialize};
 
+use super::upstream_proxy::ProxyOption;
 use crate::spend::operator::PriceEntry;
 
 /// What every command needs to find its files.
@@ -103,6 +104,28 @@ pub struct Options {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connect_to: Vec<String>,
+
+    /// Reach upstreams through this HTTP proxy, http[s]://[USER:PASSWORD@]HOST[:PORT]; env takes it from HTTPS_PROXY and
+    /// NO_PROXY [default: none]
+    #[arg(
+        long,
+        env = "TOLLGATE_UPSTREAM_PROXY",
+        hide_env_values = true,
+        value_name = "URL|env|none"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_proxy: Option<ProxyOption>,
+
+    /// Reach this host without --upstream-proxy: a name and all below it, an address, a network, any with :PORT, or *;
+    /// repeatable
+    #[arg(
+        long,
+        env = "TOLLGATE_UPSTREAM_NO_PROXY",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upstream_no_proxy: Vec<String>,
 
     /// How much of each body the ledger keeps: full (up to --payload-limit), preview (1 KiB) or none [default: full]
     #[arg(long, env = "TOLLGATE_PAYLOAD", value_name = "full|preview|none")]

@@ -13,6 +13,7 @@ use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
 use super::prices;
+use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 use crate::spend::PriceBook;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub upstream_ca: Vec<PathBuf>,
     /// Where to dial instead.
     pub connect_to: Vec<ConnectTo>,
+    /// The proxy that upstreams are reached through; set by `load`, for it may come from the environment.
+    pub upstream_proxy: Option<UpstreamProxy>,
     /// Where every observed exchange is dialled, whatever its host: the demo's simulator.
     pub dial_intercepted: Option<SocketAddr>,
     /// How much of a body is kept.
@@ -222,6 +225,7 @@ impl Settings {
             )?,
             upstream_ca: options.upstream_ca,
             connect_to,
+            upstream_proxy: None,
             dial_intercepted: None,
             payload: one_of(
                 "payload",

@@ -1,10 +1,11 @@
 //! Connections to upstreams: resolve, check the address, connect, and for https open TLS.
 //!
 //! Names and verification always stay those of the host that the request names; `connect_to` changes only where the
-//! socket goes. Addresses are checked after resolution, on the very address that is dialled.
+//! socket goes. Addresses are checked after resolution, on the very address that is dialled; where an upstream proxy
+//! resolves, only addresses that stand in the request itself can be.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::address::{self, Class};
 use super::stream::BoxDuplex;
-use crate::config::PrivateDestinations;
+use super::upstream_proxy::{self, ProxyFailure};
 use crate::config::settings::{ConnectTo, dial_target};
+use crate::config::{PrivateDestinations, UpstreamProxy};
 use crate::wire::http1::Scheme;
 
 /// The place a request goes to, by name.
@@ -58,7 +61,7 @@ pub enum DialError {
         host: String,
     },
     /// Policy forbids every address.
-    #[error("{host} resolves to {address}, which may not be reached from here")]
+    #[error("{}", address::explain(host, *address))]
     Forbidden {
         /// The name.
         host: String,
@@ -81,6 +84,14 @@ pub enum DialError {
         /// Why.
         source: io::Error,
     },
+    /// The proxy in between did not lead there.
+    #[error("the upstream proxy {proxy} {why}")]
+    Proxy {
+        /// Its URL, without credentials.
+        proxy: String,
+        /// What it did, as the rest of the sentence.
+        why: Box<ProxyFailure>,
+    },
 }
 
 /// Opens connections.
@@ -90,7 +101,8 @@ pub struct Dialer {
     connect_to: Arc<[ConnectTo]>,
     private: PrivateDestinations,
     instead: Option<SocketAddr>,
-    connect_timeout: Duration,
+    proxy: Option<Arc<UpstreamProxy>>,
+    pub(super) connect_timeout: Duration,
     handshake_timeout: Duration,
 }
 
@@ -110,9 +122,17 @@ impl Dialer {
             connect_to: connect_to.into(),
             private,
             instead,
+            proxy: None,
             connect_timeout,
             handshake_timeout,
         }
+    }
+
+    /// The same, but through `proxy` wherever nothing else says where to dial.
+    #[must_use]
+    pub fn through(self, proxy: Option<UpstreamProxy>) -> Self {
+        let proxy = proxy.map(Arc::new);
+        Self { proxy, ..self }
     }
 
     /// A stream to `origin`, TLS already open when its scheme asks for it.
@@ -120,17 +140,26 @@ impl Dialer {
     /// # Errors
     /// [`DialError`]: which step failed and why.
     pub async fn open(&self, origin: &Origin, reach: Reach) -> Result<BoxDuplex, DialError> {
-        let socket = self.connect(&origin.host, origin.port, reach).await?;
-        if origin.scheme == Scheme::Http {
-            return Ok(Box::new(socket));
+        let stream = self.connect(&origin.host, origin.port, reach).await?;
+        match origin.scheme {
+            Scheme::Http => Ok(stream),
+            Scheme::Https => self.secure(&origin.host, stream).await,
         }
+    }
+
+    /// TLS for `host` over `stream`.
+    pub(super) async fn secure(
+        &self,
+        host: &str,
+        stream: BoxDuplex,
+    ) -> Result<BoxDuplex, DialError> {
         let failed = |source| DialError::Tls {
-            host: origin.host.clone(),
+            host: host.to_owned(),
             source,
         };
-        let name = ServerName::try_from(origin.host.clone())
+        let name = ServerName::try_from(host.to_owned())
             .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let handshake = self.tls.connect(name, socket);
+        let handshake = self.tls.connect(name, stream);
         match timeout(self.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => Err(failed(error)),
@@ -138,11 +167,43 @@ impl Dialer {
         }
     }
 
-    /// A socket to `host:port`.
+    /// A stream to `host:port`, without TLS of its own.
     ///
     /// # Errors
     /// [`DialError`]: which step failed and why.
     pub async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<BoxDuplex, DialError> {
+        let Some(proxy) = self.proxy_for(host, port, reach) else {
+            let socket = self.connect_directly(host, port, reach).await?;
+            return Ok(Box::new(socket));
+        };
+        if reach == Reach::Any || !address::is_address(host) {
+            return upstream_proxy::connect(self, proxy, host, port).await;
+        }
+        let Some(address) = self.resolve(host, port).await?.into_iter().next() else {
+            return Err(no_address(host));
+        };
+        // This machine is no proxy's business; and what may not be reached is refused where that is always done.
+        if address.ip().to_canonical().is_loopback() || !self.may_reach(address.ip()) {
+            let socket = self.connect_directly(host, port, reach).await?;
+            return Ok(Box::new(socket));
+        }
+        // Whatever the spelling was, the proxy is told the address that was judged.
+        upstream_proxy::connect(self, proxy, &address.ip().to_string(), port).await
+    }
+
+    fn proxy_for(&self, host: &str, port: u16, reach: Reach) -> Option<&UpstreamProxy> {
+        let proxy = self.proxy.as_deref()?;
+        let led_elsewhere = (self.instead.is_some() && reach == Reach::Any)
+            || dial_target(&self.connect_to, host, port) != (host, port);
+        (!led_elsewhere && !proxy.is_bypassed(host, port)).then_some(proxy)
+    }
+
+    async fn connect_directly(
         &self,
         host: &str,
         port: u16,
@@ -153,30 +214,52 @@ impl Dialer {
         }
         let (to_host, to_port) = dial_target(&self.connect_to, host, port);
         let redirected = (to_host, to_port) != (host, port);
+        let resolved = self.resolve(to_host, to_port).await?;
+        let may_reach = |address| reach == Reach::Any || redirected || self.may_reach(address);
+        let (allowed, forbidden): (Vec<_>, Vec<_>) = resolved
+            .into_iter()
+            .partition(|address| may_reach(address.ip()));
+        if let ([], Some(address)) = (allowed.as_slice(), forbidden.first()) {
+            return Err(DialError::Forbidden {
+                host: host.to_owned(),
+                address: address.ip(),
+            });
+        }
+        self.first_of(to_host, allowed).await
+    }
+
+    /// A socket to `host:port`, whatever the address: it is the operator's.
+    pub(super) async fn connect_to_any(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<TcpStream, DialError> {
+        let resolved = self.resolve(host, port).await?;
+        self.first_of(host, resolved).await
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
         let unresolved = |source| DialError::Resolve {
-            host: to_host.to_owned(),
+            host: host.to_owned(),
             source,
         };
-        let resolved = timeout(
-            self.connect_timeout,
-            tokio::net::lookup_host((to_host, to_port)),
-        )
-        .await
-        .map_err(|_| unresolved(io::ErrorKind::TimedOut.into()))?
-        .map_err(unresolved)?;
-        let mut last = DialError::NoAddress {
-            host: to_host.to_owned(),
-        };
+        let resolved = timeout(self.connect_timeout, tokio::net::lookup_host((host, port)))
+            .await
+            .map_err(|_| unresolved(io::ErrorKind::TimedOut.into()))?
+            .map_err(unresolved)?;
+        Ok(alternating(resolved))
+    }
+
+    /// The first of `addresses` that accepts.
+    async fn first_of(
+        &self,
+        host: &str,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<TcpStream, DialError> {
+        let mut last = no_address(host);
         // A client gives up after a minute: of many dead addresses, not all can have their full time.
         let deadline = Instant::now() + 2 * self.connect_timeout;
-        for address in alternating(resolved) {
-            if reach == Reach::Checked && !redirected && !self.may_reach(address.ip()) {
-                last = DialError::Forbidden {
-                    host: host.to_owned(),
-                    address: address.ip(),
-                };
-                continue;
-            }
+        for address in addresses {
             match self.socket(address).await {
                 Ok(socket) => return Ok(socket),
                 Err(error) => last = error,
@@ -201,11 +284,17 @@ impl Dialer {
     }
 
     fn may_reach(&self, address: IpAddr) -> bool {
-        match class(address) {
+        match address::class(address) {
             Class::LinkLocal => false,
             Class::Private => self.private == PrivateDestinations::Allow,
             Class::Public => true,
         }
+    }
+}
+
+fn no_address(host: &str) -> DialError {
+    DialError::NoAddress {
+        host: host.to_owned(),
     }
 }
 
@@ -228,74 +317,6 @@ fn alternating(resolved: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Class {
-    LinkLocal,
-    Private,
-    Public,
-}
-
-/// Link-local holds the instance metadata services; they hand out credentials and are nobody's destination.
-fn class(address: IpAddr) -> Class {
-    match address {
-        IpAddr::V4(v4) => class_v4(v4),
-        IpAddr::V6(v6) => match embedded_v4(v6) {
-            Some(v4) => class_v4(v4),
-            None if v6.is_unicast_link_local() || v6 == METADATA_V6 => Class::LinkLocal,
-            None => {
-                let site_local = v6
-                    .segments()
-                    .first()
-                    .is_some_and(|first| first & 0xffc0 == 0xfec0);
-                let not_public = v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_unique_local()
-                    || v6.is_multicast();
-                if not_public || site_local {
-                    Class::Private
-                } else {
-                    Class::Public
-                }
-            }
-        },
-    }
-}
-
-/// RFC 6890: everything that is not globally reachable counts as private.
-fn class_v4(v4: Ipv4Addr) -> Class {
-    let special = matches!(
-        v4.octets(),
-        [0 | 10 | 127 | 224..=255, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..]
-    );
-    if v4.is_link_local() {
-        Class::LinkLocal
-    } else if special || v4.is_private() {
-        Class::Private
-    } else {
-        Class::Public
-    }
-}
-
-/// The IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
-fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let from = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(from(high, low))
-        }
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(from(high, low)),
-        [0x2002, high, low, ..] => Some(from(high, low)),
-        _ => None,
-    }
-}
-
-/// The instance metadata service over IPv6.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-
 /// NAT gateways forget a flow after 350 s of silence, and a non-stream answer may take an hour.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -309,40 +330,5 @@ pub fn tune(socket: &TcpStream) {
         .and_then(|()| SockRef::from(socket).set_tcp_keepalive(&keepalive));
     if let Err(error) = set {
         tracing::debug!(%error, "a socket option could not be set");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_told_apart_in_every_spelling() {
-        let rows = [
-            ("169.254.169.254", Class::LinkLocal),
-            ("::ffff:169.254.169.254", Class::LinkLocal),
-            ("fe80::1", Class::LinkLocal),
-            ("fd00:ec2::254", Class::LinkLocal),
-            ("127.0.0.1", Class::Private),
-            ("::ffff:127.0.0.1", Class::Private),
-            ("64:ff9b::a9fe:a9fe", Class::LinkLocal),
-            ("2002:a9fe:a9fe::1", Class::LinkLocal),
-            ("::10.0.0.1", Class::Private),
-            ("64:ff9b::808:808", Class::Public),
-            ("fec0::1", Class::Private),
-            ("ff02::1", Class::Private),
-            ("198.18.0.1", Class::Private),
-            ("240.0.0.1", Class::Private),
-            ("0.0.0.0", Class::Private),
-            ("10.1.2.3", Class::Private),
-            ("100.64.0.1", Class::Private),
-            ("::1", Class::Private),
-            ("fc00::1", Class::Private),
-            ("8.8.8.8", Class::Public),
-            ("2600::1", Class::Public),
-        ];
-        for (address, want) in rows {
-            assert_eq!(class(address.parse().unwrap()), want, "{address}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Sockets and what stands on them: certificates, the TLS of both legs, the pool of upstream connections.
 
+mod address;
 pub mod ca;
 mod ca_chain;
 pub mod ca_error;
@@ -14,6 +15,7 @@ pub mod private_file;
 pub mod stream;
 pub mod tls_server;
 pub mod trust;
+pub mod upstream_proxy;
 
 #[cfg(test)]
 mod ca_given_tests;

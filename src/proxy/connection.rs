@@ -5,26 +5,28 @@
 //! too long, or when the gate drains and no exchange is running.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
 use rustls::AlertDescription;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::asked::Asked;
 use super::closing::{after_answer, answer_and_linger_on, linger, send, shut_down};
 use super::exchange::{self, Afterwards};
+use super::landing::{self, Reached};
 use super::meter::{Arrival, reply_into};
 use super::relay::ClientReader;
 use super::reply::{Kind, Reply};
 use super::route::{Route, Rules, Scope, route};
 use super::settle::Settled;
-use super::{Services, caller, tunnel};
+use super::{Services, caller, explain, tunnel};
 use crate::aws::{mask, sigv4};
 use crate::ledger::{Entry, Identity, Payload};
 use crate::net::dial::Origin;
@@ -88,6 +90,7 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
     let connection = Connection {
         services: &services,
         client,
+        reached: socket.local_addr().ok().map(|address| address.ip()),
     };
     let scope = Scope::Port { server_name: None };
     let mut layer = Layer {
@@ -158,6 +161,8 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
 struct Connection<'a> {
     services: &'a Services,
     client: SocketAddr,
+    /// The address of ours that the client came in by.
+    reached: Option<IpAddr>,
 }
 
 impl Connection<'_> {
@@ -209,11 +214,17 @@ impl Connection<'_> {
                 }
             }
         };
-        let accept = TlsAcceptor::from(config).accept(Prefixed::new(buffer.freeze(), stream));
+        let mut greeted = false;
+        let accept = async {
+            let stream = Prefixed::new(buffer.freeze(), stream);
+            let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            greeted = true;
+            hello.into_stream(config).await
+        };
         let stream = match timeout(self.services.settings.timeouts.handshake, accept).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                self.explain_handshake(&scope, &error);
+                self.explain_handshake(&scope, &error, greeted);
                 return None;
             }
             Err(_) => {
@@ -244,13 +255,18 @@ impl Connection<'_> {
         })
     }
 
-    /// A handshake that fails is the first thing a newcomer meets: say what to set.
-    fn explain_handshake(&self, scope: &Scope, error: &io::Error) {
-        let host = match scope {
-            Scope::Tunnel(origin) => origin.host.as_str(),
-            Scope::Port { .. } => "the client port",
+    /// A handshake that fails is the first thing a newcomer meets: say what to set. `greeted`: the client has said
+    /// hello, so it has seen our certificate.
+    fn explain_handshake(&self, scope: &Scope, error: &io::Error, greeted: bool) {
+        let (host, port) = match scope {
+            Scope::Tunnel(origin) => (origin.host.as_str(), false),
+            Scope::Port { .. } => ("the client port", true),
         };
         let client = self.client;
+        let distrusts = |alert| {
+            let why = explain::distrust(alert, port, &self.services.settings.home);
+            tracing::warn!(%client, host, "{why}");
+        };
         match error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -259,18 +275,11 @@ impl Connection<'_> {
                 tracing::warn!(%client, host, "{HTTP2_ONLY}");
             }
             Some(rustls::Error::AlertReceived(
-                AlertDescription::UnknownCA
+                alert @ (AlertDescription::UnknownCA
                 | AlertDescription::BadCertificate
-                | AlertDescription::CertificateUnknown,
-            )) => {
-                let home = self.services.settings.home.display();
-                tracing::warn!(
-                    %client, host,
-                    "the client does not trust our certificate; let it trust {home}/ca.pem, for example \
-                     AWS_CA_BUNDLE={home}/bundle.pem (AWS CLI, boto3), SSL_CERT_FILE={home}/bundle.pem, \
-                     NODE_EXTRA_CA_CERTS={home}/ca.pem"
-                );
-            }
+                | AlertDescription::CertificateUnknown),
+            )) => distrusts(Some(*alert)),
+            None if greeted && is_gone(error) => distrusts(None),
             _ => tracing::info!(%client, host, %error, "a TLS handshake with a client failed"),
         }
     }
@@ -359,6 +368,19 @@ impl Connection<'_> {
             Err(error) => return Step::After(self.refuse_head(scope, &error, writer).await),
         };
         let arrival = Arrival::now(self.client);
+        let scheme = if client.secured {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        let reached = Reached {
+            address: self.reached,
+            scheme,
+        };
+        let page = landing::answer(&head, scope, reached, &self.services.settings);
+        if let Some(page) = page.await {
+            return Step::After(after_answer(send(writer, &page).await));
+        }
         let rules = Rules {
             hosts: &self.services.settings.hosts,
             routes: &self.services.settings.routes,
@@ -514,6 +536,14 @@ impl Connection<'_> {
         let settled = Settled::only(record, Some(payload));
         self.services.record(Some(settled)).await;
     }
+}
+
+/// Whether the peer is no longer there.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// What to do about a client that speaks only HTTP/2.

@@ -315,9 +315,10 @@ fn dial_failure(error: &DialError) -> Reply {
     let kind = match error {
         DialError::Forbidden { .. } => Kind::Denied,
         DialError::Tls { .. } => Kind::UpstreamTls,
-        DialError::Resolve { .. } | DialError::NoAddress { .. } | DialError::Connect { .. } => {
-            Kind::UpstreamUnreachable
-        }
+        DialError::Resolve { .. }
+        | DialError::NoAddress { .. }
+        | DialError::Connect { .. }
+        | DialError::Proxy { .. } => Kind::UpstreamUnreachable,
     };
     Reply::new(kind, error.to_string())
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::diagnosis::Suspect;
 use super::reply::Reply;
 use super::route::Plan;
 use super::settle::{Settled, Terms};
@@ -55,6 +56,7 @@ struct Open {
     payload: Option<Capture>,
     /// The beginning of an answer of STS that may issue a session.
     session: Option<Vec<u8>>,
+    suspect: Option<Suspect>,
     terms: Terms,
 }
 
@@ -180,6 +182,7 @@ impl Meter {
             observer,
             payload,
             session: learns.then(Vec::new),
+            suspect: plan.observed.then(|| Suspect::new(head)),
             terms: Terms {
                 // Behind a name that does not tell, a call of Bedrock Runtime is one all the same.
                 endpoint: endpoint.or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
@@ -247,6 +250,9 @@ impl Meter {
                     settle::prepare();
                 }
             }
+            if let Some(suspect) = &mut open.suspect {
+                suspect.answered(head);
+            }
             if let Some(Capture { payload, .. }) = &mut open.payload {
                 payload.response_head = mask::response_head(head);
             }
@@ -287,6 +293,7 @@ impl Meter {
             observer,
             payload,
             session,
+            suspect,
             mut terms,
         } = self.lock().open.take()?;
         record.outcome = outcome;
@@ -315,6 +322,9 @@ impl Meter {
             if record.model.is_none() {
                 record.model = seen.model;
             }
+        }
+        if let Some(suspect) = suspect {
+            suspect.explain(&mut record, OffsetDateTime::now_utc());
         }
         Some(Settled {
             record,

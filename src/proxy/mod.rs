@@ -5,18 +5,21 @@
 //! - `exchange`: one request and its response.
 //! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
+//! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost.
 //! - `tunnel`: what is never opened.
-//! - `reply`, `explain`: what we answer ourselves.
+//! - `reply`, `explain`, `landing`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
 
 mod asked;
 pub mod caller;
 mod closing;
 pub mod connection;
+mod diagnosis;
 pub mod drain;
 pub mod exchange;
 mod explain;
+mod landing;
 pub mod meter;
 pub mod relay;
 pub mod reply;

@@ -225,7 +225,7 @@ async fn a_path_where_nothing_is_gets_a_signpost() {
     let upstream = RawUpstream::tls().await;
     let gate = Gate::before(&upstream).await;
     for request in [
-        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: gate.example\r\n\r\n",
         "GET /favicon.ico HTTP/1.0\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "POST /service/standard HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",

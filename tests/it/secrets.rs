@@ -1,15 +1,12 @@
 //! What would let somebody else act as the caller is nowhere to be found afterwards: not in the ledger's files, not in
 //! what is shown of them, not in the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use tollgate::cli::show::{self, ShowArgs};
 use tollgate::ledger::FILE_NAME;
 
 use crate::support::gate::Plan;
 use crate::support::upstream::ELSEWHERE;
-use crate::support::{BEDROCK, Door, Gate, RawUpstream};
+use crate::support::{BEDROCK, Door, Gate, Log, RawUpstream};
 
 /// Every secret holds this, so that one search finds all of them.
 const CANARY: &str = "c4n4ry";
@@ -201,35 +198,4 @@ fn assert_clean(gate: &Gate, when: &str) {
         }
     }
     assert!(octets > 100_000, "only {octets} octets of ledger");
-}
-
-/// Everything that is said on this thread, down to the last detail.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod door;
 pub(crate) mod frames;
 pub(crate) mod gate;
+pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod process;
@@ -18,8 +19,9 @@ use std::time::Duration;
 
 pub(crate) use door::Door;
 pub(crate) use gate::Gate;
+pub(crate) use log::Log;
 pub(crate) use message::Message;
-pub(crate) use peer::{End, Going, RawClient};
+pub(crate) use peer::{End, Going, Peer, RawClient};
 pub(crate) use upstream::RawUpstream;
 
 /// A host that every gate opens.

@@ -1,0 +1,61 @@
+//! Says why AWS refused a request's credentials, in the record's notes and in one line of the log. The answer itself is
+//! passed on as it is.
+//!
+//! What can be wrong is `aws::diagnose`'s business; here is what it needs to know, kept for as long as an exchange runs.
+
+use time::OffsetDateTime;
+
+use crate::aws::diagnose::{Refusal, diagnose, http_date};
+use crate::ledger::UsageRecord;
+use crate::wire::http1::{RequestHead, ResponseHead};
+
+/// What a diagnosis is made from.
+pub(super) struct Suspect {
+    request: RequestHead,
+    answered: Option<OffsetDateTime>,
+}
+
+impl Suspect {
+    /// Keeps the head of a request.
+    #[must_use]
+    pub(super) fn new(request: &RequestHead) -> Self {
+        Self {
+            request: request.clone(),
+            answered: None,
+        }
+    }
+
+    /// Notes what the upstream's clock shows.
+    pub(super) fn answered(&mut self, head: &ResponseHead) {
+        if head.status() >= 400 {
+            self.answered = head.fields().text_of("date").and_then(http_date);
+        }
+    }
+
+    /// Notes in `record` what is wrong with the credentials, if they were refused.
+    pub(super) fn explain(&self, record: &mut UsageRecord, now: OffsetDateTime) {
+        let (Some(status), Some(host)) = (record.status, record.host.as_deref()) else {
+            return;
+        };
+        let refusal = Refusal {
+            status,
+            error_type: record.error_type.as_deref(),
+            date: self.answered,
+        };
+        let findings = diagnose(&self.request, host, &refusal, now);
+        if findings.is_empty() {
+            return;
+        }
+        let why: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            client = record.client,
+            host,
+            id = record.id,
+            error_type = refusal.error_type,
+            "AWS refused the credentials: {}",
+            why.join("; ")
+        );
+        let codes = findings.iter().map(|finding| finding.code().to_owned());
+        record.notes.extend(codes);
+    }
+}
