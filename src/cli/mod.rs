@@ -3,6 +3,7 @@
 //! This one holds the list and turns an error into one chain on standard error and an exit status: 0 well, 1 failed,
 //! 2 wrong usage or configuration.
 
+pub mod ca;
 pub mod demo;
 pub mod export;
 pub mod filter;
@@ -73,6 +74,8 @@ enum Command {
     },
     /// What models cost: list the prices, check them for oddities, explain how one is found
     Prices(prices::PricesArgs),
+    /// The certificate that clients must trust: show, export, install, rotate it, and check who trusts it
+    Ca(ca::CaArgs),
 }
 
 /// What starting a gate takes.
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
             with_home(&home, |home| show::run(&args, home).map_err(Into::into))
         }
         Command::Prices(args) => prices::run(&args),
+        Command::Ca(args) => ca::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -128,6 +132,7 @@ fn is_configuration(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error.is::<ConfigError>()
         || start.is_some_and(StartError::is_configuration)
         || report.is_some_and(ReportError::is_wrong_usage)
+        || ca::is_wrong_usage(error)
 }
 
 const FAILED: u8 = 1;

@@ -7,6 +7,7 @@ pub mod ca_home;
 pub mod certificate_store;
 pub mod certificates;
 pub mod dial;
+pub mod expiry;
 mod issuance;
 mod name_constraints;
 pub mod pool;
@@ -14,6 +15,7 @@ pub mod private_file;
 pub mod stream;
 pub mod tls_server;
 pub mod trust;
+pub mod vouches;
 
 #[cfg(test)]
 mod ca_given_tests;
