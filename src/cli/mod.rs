@@ -5,6 +5,7 @@
 
 pub mod ca;
 pub mod demo;
+pub mod doctor;
 pub mod export;
 pub mod filter;
 pub mod log;
@@ -76,6 +77,8 @@ enum Command {
     Prices(prices::PricesArgs),
     /// The certificate that clients must trust: show, export, install, rotate it, and check who trusts it
     Ca(ca::CaArgs),
+    /// Look at everything that usually goes wrong, and say what mends it
+    Doctor(doctor::DoctorArgs),
 }
 
 /// What starting a gate takes.
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         }
         Command::Prices(args) => prices::run(&args),
         Command::Ca(args) => ca::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
