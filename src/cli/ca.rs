@@ -11,8 +11,9 @@ mod rotate;
 mod show;
 pub mod stores;
 
+use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
@@ -23,7 +24,8 @@ use crate::app;
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::net::ca::CertificateAuthority;
 use crate::net::ca_home::CA_PEM;
-use crate::net::trust::PlatformRoots;
+use crate::net::certificates::certificates_in;
+use crate::net::trust::BUNDLE_PEM;
 
 pub use check::CheckError;
 pub use export::ExportError;
@@ -88,13 +90,25 @@ impl Source {
         Ok(config::load(&options, &self.home)?)
     }
 
+    /// Opens the authority. Files that are in place are left alone: the roots of the platform may look different from
+    /// where this command runs than they do for the gate, and as root nothing in a user's home may come to belong to
+    /// root.
     fn open(&self) -> Result<Opened, Failure> {
         let settings = self.settings()?;
-        let (authority, platform) = app::prepare_trust(&settings, SystemTime::now())?;
+        let now = SystemTime::now();
+        let authority = match &settings.authority_pair {
+            Some((certificate, key)) => {
+                Some(CertificateAuthority::from_files(certificate, key, now)?)
+            }
+            None => CertificateAuthority::inspect(&settings.home, now)?,
+        };
+        let authority = match authority {
+            Some(authority) if in_place(&settings.home, &authority) => authority,
+            _ => app::prepare_trust(&settings, now)?.0,
+        };
         Ok(Opened {
             settings,
             authority,
-            platform,
         })
     }
 }
@@ -103,7 +117,14 @@ impl Source {
 struct Opened {
     settings: Settings,
     authority: CertificateAuthority,
-    platform: PlatformRoots,
+}
+
+/// Whether clients that read the home's files trust this authority.
+fn in_place(home: &Path, authority: &CertificateAuthority) -> bool {
+    [CA_PEM, BUNDLE_PEM].iter().all(|name| {
+        let held = certificates_in(&fs::read(home.join(name)).unwrap_or_default());
+        authority.trusted().all(|root| held.contains(root))
+    })
 }
 
 /// Runs the command.

@@ -155,8 +155,12 @@ fn print(finding: &Finding, colour: bool, out: &mut impl Write) -> io::Result<()
     } else {
         (String::new(), "")
     };
-    let (check, found) = (finding.check, Line(&finding.found));
-    writeln!(out, "{on}{word:<5}{off} {check:<14} {found}")?;
+    let mut lines = finding.found.lines();
+    let (check, first) = (finding.check, Line(lines.next().unwrap_or_default()));
+    writeln!(out, "{on}{word:<5}{off} {check:<14} {first}")?;
+    for line in lines {
+        writeln!(out, "      {:<14} {}", "", Line(line))?;
+    }
     if let Some(mend) = &finding.mend {
         writeln!(out, "      {:<14} → {}", "", Line(mend))?;
     }

@@ -109,7 +109,6 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let Opened {
         settings,
         authority,
-        ..
     } = args.source.open()?;
     let store = CertificateStore::new(authority, None, std::collections::HashMap::new())?;
     let verdicts = ask(family, &command, store)?;

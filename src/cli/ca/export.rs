@@ -66,10 +66,13 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
         return Err(ExportError::BinaryToTerminal.into());
     }
     let Opened {
+        settings,
         authority,
-        platform,
-        ..
     } = args.source.open()?;
+    let platform = match args.format {
+        Format::Bundle => PlatformRoots::load(&settings.home),
+        Format::Pem | Format::Der | Format::P12 => PlatformRoots::default(),
+    };
     let contents = contents(args.format, &authority, &platform, &args.password)?;
     match output {
         None => Ok(to_stdout(|out| Ok(out.write_all(&contents)?))?),

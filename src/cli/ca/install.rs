@@ -9,7 +9,6 @@ mod tests;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
-use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 
@@ -76,22 +75,11 @@ impl InstallError {
 }
 
 pub(super) fn run(args: &InstallArgs, direction: Direction) -> Result<(), Failure> {
-    let settings = args.source.settings()?;
+    let Opened {
+        settings,
+        authority,
+    } = args.source.open()?;
     let ca_pem = settings.home.join(CA_PEM);
-    // As root for somebody else's home, nothing in it may come to belong to root.
-    let inspected = match settings.authority_pair {
-        None if ca_pem.exists() => {
-            CertificateAuthority::inspect(&settings.home, SystemTime::now())?
-        }
-        _ => None,
-    };
-    let authority = match inspected {
-        Some(authority) => authority,
-        None => {
-            let Opened { authority, .. } = args.source.open()?;
-            authority
-        }
-    };
     let request = Request {
         stores: args.stores(),
         direction,

@@ -30,7 +30,6 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
     let Opened {
         settings,
         authority,
-        ..
     } = args.source.open()?;
     let given = settings.authority_pair.as_ref();
     let shown = Shown::new(

@@ -235,7 +235,13 @@ fn trust(
     holds: &dyn Fn(&Path) -> Held,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let wrong = if proxied { Level::Fail } else { Level::Warn };
+    let set = |name: &str| value(variables, name).is_some();
+    // What boto3 and the AWS CLI read; the others may belong to programs that do not use the gate.
+    let decisive = if set("AWS_CA_BUNDLE") {
+        "AWS_CA_BUNDLE"
+    } else {
+        "REQUESTS_CA_BUNDLE"
+    };
     let files = REPLACING
         .iter()
         .map(|(name, readers)| (*name, *readers, &ours.bundle));
@@ -246,10 +252,21 @@ fn trust(
         };
         let mend = format!("export {name}='{}'", good.display());
         let replaces = name != "NODE_EXTRA_CA_CERTS";
+        let wrong = if proxied && name == decisive {
+            Level::Fail
+        } else {
+            Level::Warn
+        };
         let finding = match holds(Path::new(file)) {
-            Held::Missing => Finding::fail(
+            Held::Missing if replaces => Finding::fail(
                 "trust",
                 format!("{name} is {file}, which cannot be read; {readers} will trust nobody"),
+            ),
+            Held::Missing => Finding::warn(
+                "trust",
+                format!(
+                    "{name} is {file}, which cannot be read; {readers} will not trust the gate"
+                ),
             ),
             Held::Others => Finding::new(
                 "trust",
@@ -282,7 +299,6 @@ fn trust(
         );
         findings.push(Finding::warn("trust", text).mend("unset SSL_CERT_DIR"));
     }
-    let set = |name: &str| value(variables, name).is_some();
     if proxied && !set("AWS_CA_BUNDLE") && !set("REQUESTS_CA_BUNDLE") {
         let text = "AWS_CA_BUNDLE is not set: boto3 and the AWS CLI refuse the gate's certificates, unless the program \
                     says verify= or ~/.aws/config ca_bundle";

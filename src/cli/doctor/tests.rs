@@ -103,10 +103,10 @@ const CONFLICTS: &[Row<'_>] = &[
         "export AWS_CA_BUNDLE='/home/bundle.pem'",
     ),
     (
-        &[PROXY, ("SSL_CERT_FILE", "/corp.pem")],
+        &[PROXY, ("REQUESTS_CA_BUNDLE", "/corp.pem")],
         Level::Fail,
         "does not hold the gate's root",
-        "export SSL_CERT_FILE='/home/bundle.pem'",
+        "export REQUESTS_CA_BUNDLE='/home/bundle.pem'",
     ),
     (
         &[("SSL_CERT_FILE", "/corp.pem")],
@@ -121,8 +121,20 @@ const CONFLICTS: &[Row<'_>] = &[
         "export REQUESTS_CA_BUNDLE='/home/bundle.pem'",
     ),
     (
+        &[PROXY, ("NODE_EXTRA_CA_CERTS", "/gone.pem")],
+        Level::Warn,
+        "Node.js will not trust the gate",
+        "export NODE_EXTRA_CA_CERTS='/home/ca.pem'",
+    ),
+    (
+        &[PROXY, BUNDLE, ("REQUESTS_CA_BUNDLE", "/corp.pem")],
+        Level::Warn,
+        "does not hold the gate's root",
+        "export REQUESTS_CA_BUNDLE='/home/bundle.pem'",
+    ),
+    (
         &[PROXY, ("NODE_EXTRA_CA_CERTS", "/corp.pem")],
-        Level::Fail,
+        Level::Warn,
         "read by Node.js",
         "export NODE_EXTRA_CA_CERTS='/home/ca.pem'",
     ),

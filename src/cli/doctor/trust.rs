@@ -139,7 +139,7 @@ fn ends(settings: &Settings, authority: &CertificateAuthority) -> Vec<Finding> {
 
 /// Whether the files that clients are given are there and of today.
 fn published(settings: &Settings, authority: &CertificateAuthority) -> Vec<Finding> {
-    let start = "tollgate ca path   (writes it anew)";
+    let start = "start the gate again: it writes both files";
     let root = authority.trusted().next();
     let holds = |name: &str| {
         let pem = std::fs::read(settings.home.join(name)).ok()?;
@@ -176,7 +176,7 @@ fn bundle(settings: &Settings, authority: &CertificateAuthority) -> Finding {
         Finding::ok("files", text)
     } else {
         let text = format!(
-            "{} was written with other roots of the platform than it has now",
+            "{} was written with other roots of the platform than are found now",
             path.display()
         );
         Finding::warn("files", text)
