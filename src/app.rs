@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -19,9 +20,11 @@ use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
 use crate::net::ca::CertificateAuthority;
 use crate::net::ca_error::CaError;
+use crate::net::ca_home::CA_PEM;
 use crate::net::certificate_store::CertificateStore;
 use crate::net::certificates::{self, CertificateError};
 use crate::net::dial::Dialer;
+use crate::net::expiry::Watched;
 use crate::net::pool::UpstreamPool;
 use crate::net::private_file::{self, FileError};
 use crate::net::tls_server::ServerConfigs;
@@ -92,6 +95,8 @@ pub struct Gate {
     listener: TcpListener,
     services: Arc<Services>,
     phase: watch::Sender<Phase>,
+    /// Certificates whose end is warned of.
+    watched: Vec<Watched>,
 }
 
 /// How long running exchanges may take to finish once the gate stops.
@@ -102,6 +107,8 @@ const CUT: Duration = Duration::from_secs(5);
 const RECORDED: Duration = Duration::from_secs(60);
 /// How often idle upstream connections are looked after.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often the ends of certificates are looked at.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause after a failed accept: most often no descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -111,30 +118,15 @@ impl Gate {
     /// # Errors
     /// [`StartError`]: what was found and what to do.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        private_file::prepare_home(&settings.home)?;
-        let now = SystemTime::now();
-        let authority = authority(&settings, now)?;
-        let platform = PlatformRoots::load(&settings.home);
-        authority.publish(&settings.home)?;
-        trust::write_bundle(&settings.home, authority.root_pem(), &platform)?;
-        let upstream_tls =
-            trust::upstream_client_config(&platform, &settings.upstream_ca, authority.own_root())?;
+        let (authority, platform) = prepare_trust(&settings, SystemTime::now())?;
+        let watched = watched(&settings, &authority)?;
+        let dialer = dialer(&settings, &platform, Some(&authority))?;
         let store = Arc::new(store(&settings, authority)?);
         let hosts = settings.hosts.clone();
         let tls = ServerConfigs::new(
             store,
             Arc::new(move |name: &str| hosts.is_intercepted(name)),
         )?;
-        let timeouts = settings.timeouts;
-        let dialer = Dialer::new(
-            upstream_tls,
-            &settings.connect_to,
-            settings.private_destinations,
-            settings.dial_intercepted,
-            timeouts.connect,
-            timeouts.handshake,
-        )
-        .through(settings.upstream_proxy.clone());
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
             TcpListener::bind(settings.listen)
@@ -146,7 +138,7 @@ impl Gate {
         refuse_loop(&settings, &listener).await?;
         let claim = claim(&settings.home, &listener);
         let (phase, phases) = watch::channel(Phase::Serving);
-        let pool = UpstreamPool::new(dialer, timeouts.pool_idle);
+        let pool = UpstreamPool::new(dialer, settings.timeouts.pool_idle);
         let drains = match settings.accounting.on_client_abort {
             ClientAbort::Close => 0,
             ClientAbort::Drain(limits) => limits.concurrent,
@@ -170,6 +162,7 @@ impl Gate {
             listener,
             services,
             phase,
+            watched,
         })
     }
 
@@ -195,9 +188,11 @@ impl Gate {
             listener,
             services,
             phase,
+            watched,
         } = self;
         let (running, mut finished) = mpsc::channel::<()>(1);
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
+        let watcher = tokio::spawn(watch(watched));
         tokio::select! {
             () = accept(&listener, &services, &running) => {}
             () = stop => {}
@@ -222,6 +217,7 @@ impl Gate {
             }
         }
         sweeper.abort();
+        watcher.abort();
         let left = services.ledger.clone().close().await;
         // A writer that hangs has not counted what it was left with.
         let lost = u64::try_from(left)
@@ -265,39 +261,135 @@ fn claim(home: &Path, listener: &TcpListener) -> Option<Claim> {
     })
 }
 
+/// The authority, and `ca.pem` and `bundle.pem` in the home as clients need them.
+///
+/// # Errors
+/// [`StartError`]: what was found and what to do.
+pub fn prepare_trust(
+    settings: &Settings,
+    now: SystemTime,
+) -> Result<(CertificateAuthority, PlatformRoots), StartError> {
+    private_file::prepare_home(&settings.home)?;
+    let authority = authority(settings, now)?;
+    let platform = PlatformRoots::load(&settings.home);
+    authority.publish(&settings.home)?;
+    trust::write_bundle(&settings.home, &authority.trusted_pem(), &platform)?;
+    Ok((authority, platform))
+}
+
+/// What reaches upstreams, and verifies them as these settings say.
+///
+/// # Errors
+/// [`TrustError`] when a root for upstreams cannot be used.
+pub fn dialer(
+    settings: &Settings,
+    platform: &PlatformRoots,
+    authority: Option<&CertificateAuthority>,
+) -> Result<Dialer, TrustError> {
+    let own_root = authority.and_then(CertificateAuthority::own_root);
+    let tls = trust::upstream_client_config(platform, &settings.upstream_ca, own_root)?;
+    Ok(Dialer::new(
+        tls,
+        &settings.connect_to,
+        settings.private_destinations,
+        settings.dial_intercepted,
+        settings.timeouts.connect,
+        settings.timeouts.handshake,
+    )
+    .through(settings.upstream_proxy.clone()))
+}
+
+/// The domains that an authority made for these settings may sign for.
+#[must_use]
+pub fn constraints(settings: &Settings) -> Vec<String> {
+    let patterns = settings.hosts.intercept.iter();
+    let wanted = patterns.map(HostPattern::subtree);
+    let aws = AWS_DOMAINS.iter().copied().chain(["localhost"]);
+    aws.chain(wanted).map(str::to_owned).collect()
+}
+
+/// The hosts that an authority must be able to sign for, as `--intercept` says; a host with a certificate of its own
+/// needs none of ours.
+#[must_use]
+pub fn required(settings: &Settings) -> Vec<String> {
+    let own = |pattern: &HostPattern| {
+        matches!(pattern, HostPattern::Exact(_))
+            && settings
+                .certificates
+                .iter()
+                .any(|own| pattern.matches(&own.host))
+    };
+    let patterns = settings.hosts.intercept.iter();
+    patterns
+        .filter(|pattern| !own(pattern))
+        .map(|pattern| pattern.subtree().to_owned())
+        .collect()
+}
+
+/// The certificates whose end would stop clients: the authority's, the listener's, those of single hosts.
+///
+/// # Errors
+/// [`CertificateError`] when one of the operator's files cannot be read.
+pub fn watched(
+    settings: &Settings,
+    authority: &CertificateAuthority,
+) -> Result<Vec<Watched>, CertificateError> {
+    let (path, mend) = match &settings.authority_pair {
+        Some((certificate, _)) => (certificate.clone(), RENEW),
+        None => (settings.home.join(CA_PEM), "tollgate ca rotate"),
+    };
+    let mut watched = vec![Watched {
+        what: "the certificate authority".to_owned(),
+        path,
+        not_after: authority.expires(),
+        mend: mend.to_owned(),
+    }];
+    let listener = settings.listener_pair.iter();
+    let listener = listener.map(|(path, _)| ("the listener's certificate".to_owned(), path));
+    let hosts = settings.certificates.iter();
+    let hosts = hosts.map(|own| (format!("the certificate of {}", own.host), &own.cert));
+    for (what, path) in listener.chain(hosts) {
+        watched.extend(Watched::file(what, path, RENEW.to_owned())?);
+    }
+    Ok(watched)
+}
+
+const RENEW: &str = "renew the file and start the gate again";
+
+/// Says once a day which certificates end soon, and what to do; the first time at once.
+async fn watch(watched: Vec<Watched>) {
+    let mut tick = interval(DAY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        warn_of_ends(&watched, OffsetDateTime::now_utc());
+    }
+}
+
+fn warn_of_ends(watched: &[Watched], now: OffsetDateTime) {
+    for certificate in watched.iter().filter(|one| one.is_near(now)) {
+        let Watched {
+            what, path, mend, ..
+        } = certificate;
+        let (path, expires) = (path.display(), certificate.not_after.date());
+        if certificate.is_past(now) {
+            tracing::error!(certificate = what, %path, %expires, mend, "a certificate has expired");
+        } else {
+            let days_left = certificate.days_left(now);
+            tracing::warn!(certificate = what, %path, %expires, days_left, mend, "a certificate expires soon");
+        }
+    }
+}
+
 fn authority(settings: &Settings, now: SystemTime) -> Result<CertificateAuthority, StartError> {
-    let patterns = settings
-        .hosts
-        .intercept
-        .iter()
-        .map(|pattern| pattern.subtree().to_owned());
     let authority = match &settings.authority_pair {
         Some((certificate, key)) => CertificateAuthority::from_files(certificate, key, now)?,
         None => {
-            let mut constraints: Vec<String> = AWS_DOMAINS
-                .iter()
-                .map(|domain| (*domain).to_owned())
-                .collect();
-            constraints.push("localhost".to_owned());
-            constraints.extend(patterns.clone());
+            let constraints = constraints(settings);
             CertificateAuthority::open_or_create(&settings.home, &constraints, now)?
         }
     };
-    // A host with a certificate of its own needs none of ours.
-    let own = |pattern: &HostPattern| {
-        settings
-            .certificates
-            .iter()
-            .any(|own| pattern.matches(&own.host))
-    };
-    let needed: Vec<String> = settings
-        .hosts
-        .intercept
-        .iter()
-        .filter(|pattern| !(matches!(pattern, HostPattern::Exact(_)) && own(pattern)))
-        .map(|pattern| pattern.subtree().to_owned())
-        .collect();
-    authority.require(&needed)?;
+    authority.require(&required(settings))?;
     Ok(authority)
 }
 

@@ -3,7 +3,9 @@
 //! This one holds the list and turns an error into one chain on standard error and an exit status: 0 well, 1 failed,
 //! 2 wrong usage or configuration.
 
+pub mod ca;
 pub mod demo;
+pub mod doctor;
 pub mod env;
 pub mod environment;
 pub mod export;
@@ -97,6 +99,10 @@ enum Command {
     Completions(generate::CompletionsArgs),
     /// Write the man pages
     Man(generate::ManArgs),
+    /// The certificate that clients must trust: show, export, install, rotate it, and check who trusts it
+    Ca(ca::CaArgs),
+    /// Look at everything that usually goes wrong, and say what mends it
+    Doctor(doctor::DoctorArgs),
 }
 
 /// What starting a gate takes.
@@ -138,6 +144,8 @@ pub fn main() -> ExitCode {
         Command::Prices(args) => prices::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
+        Command::Ca(args) => ca::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -159,6 +167,7 @@ fn is_configuration(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error.is::<ConfigError>()
         || start.is_some_and(StartError::is_configuration)
         || report.is_some_and(ReportError::is_wrong_usage)
+        || ca::is_wrong_usage(error)
 }
 
 const FAILED: u8 = 1;

@@ -65,7 +65,7 @@ pub enum ConfigError {
 }
 
 /// The file used when none is named.
-const DEFAULT_FILE: &str = "tollgate.toml";
+pub(crate) const DEFAULT_FILE: &str = "tollgate.toml";
 
 /// Settings from flags and variables (`options`, `home`) over the configuration file.
 ///

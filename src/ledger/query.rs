@@ -112,6 +112,14 @@ impl Reader {
         Ok(records)
     }
 
+    /// The version of its tables.
+    ///
+    /// # Errors
+    /// [`QueryError::Read`].
+    pub fn version(&self) -> Result<u32, QueryError> {
+        Ok(schema::version(&self.connection)?)
+    }
+
     /// The row committed last; 0 when there is none.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ pub use super::issuance::IssuanceError;
 use super::issuance::{IssuerKey, Validity};
 pub use super::name_constraints::LeafName;
 use super::name_constraints::{self, NameConstraints};
+use super::vouches::Vouches;
 
 /// Long enough to outlive most runs of a process, short enough for a stolen leaf.
 const LEAF_LIFE: Duration = Duration::days(60);
@@ -39,6 +40,8 @@ pub struct CertificateAuthority {
     intermediates: Vec<CertificateDer<'static>>,
     root: CertificateDer<'static>,
     root_pem: String,
+    /// Roots of ours that were in force before this one: clients are told to trust them for a while.
+    previous: Vec<CertificateDer<'static>>,
     constraints: Vec<NameConstraints>,
     validity: Validity,
     /// The home directory, unless the operator brought the authority.
@@ -120,6 +123,7 @@ impl CertificateAuthority {
             intermediates: chain.into_iter().take(sent).collect(),
             root_pem: certificate_pem(&root),
             root,
+            previous: Vec::new(),
             constraints: facts.constraints,
             validity: facts.validity,
             home: home.map(Path::to_owned),
@@ -162,10 +166,42 @@ impl CertificateAuthority {
         self.validity.not_after
     }
 
-    /// What clients must trust, PEM.
+    /// The root that clients must trust, PEM.
     #[must_use]
     pub fn root_pem(&self) -> &str {
         &self.root_pem
+    }
+
+    /// All that `ca.pem` holds: the root, then those that were in force before it.
+    #[must_use]
+    pub fn trusted_pem(&self) -> String {
+        let previous = self.previous.iter().map(|root| certificate_pem(root));
+        std::iter::once(self.root_pem.clone())
+            .chain(previous)
+            .collect()
+    }
+
+    /// The roots of [`CertificateAuthority::trusted_pem`], the one in force first.
+    pub fn trusted(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        std::iter::once(&self.root).chain(&self.previous)
+    }
+
+    pub(crate) fn with_previous(mut self, previous: Vec<CertificateDer<'static>>) -> Self {
+        self.previous = previous;
+        self
+    }
+
+    /// The authority's certificates, the issuing one first, what clients must trust last.
+    #[must_use]
+    pub fn chain(&self) -> Vec<&CertificateDer<'static>> {
+        let root = Some(&self.root).filter(|root| self.intermediates.last() != Some(root));
+        self.intermediates.iter().chain(root).collect()
+    }
+
+    /// What its certificates let it sign for.
+    #[must_use]
+    pub fn vouches(&self) -> Vouches {
+        Vouches::of(&self.constraints)
     }
 
     /// The root this program made itself, which upstreams must never be trusted by; `None` for the operator's.
@@ -244,9 +280,6 @@ impl CertificateAuthority {
         }
         if now >= not_after {
             return Err(Flaw::Expired { at: not_after }.into());
-        }
-        if not_after - now < Duration::days(30) {
-            tracing::warn!(expires = %not_after, "the certificate authority expires soon");
         }
         Ok(())
     }

@@ -173,8 +173,8 @@ impl fmt::Display for StartAnew<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "to make a new one, delete ca.pem, issuer.pem, ca-key.pem and bundle.pem in {}, start again and let clients \
-             trust the new ca.pem; or use another authority with --ca-cert and --ca-key",
+            "to make a new one, run `tollgate ca rotate` with the same configuration, or delete ca.pem, issuer.pem, \
+             ca-key.pem and bundle.pem in {} and start again; let clients trust the new ca.pem; or use another authority with --ca-cert and --ca-key",
             self.0.display()
         )
     }

@@ -18,6 +18,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::X509Certificate;
 
 use super::ca::{CLOCK_SKEW, CaError, CertificateAuthority, Flaw, IssuanceError, LeafName, date};
 use super::ca_error::FlawOr;
@@ -26,7 +27,7 @@ use super::issuance::{distinguished_name, serial_number};
 use super::name_constraints::domain_of_pattern;
 use super::private_file::{self, FileError, write_if_different, write_private};
 
-/// What clients must trust: the root. Written from `issuer.pem` whenever it differs.
+/// What clients must trust: the root, and after a rotation the one before it.
 pub const CA_PEM: &str = "ca.pem";
 /// The issuing certificate, then the root.
 pub const ISSUER_PEM: &str = "issuer.pem";
@@ -71,9 +72,59 @@ impl CertificateAuthority {
             flaw,
         };
         if !already_there(home).map_err(|error| error.into_ca_error(name_home))? {
-            create(home, constraints, now)?;
+            create(home, constraints, &[], now)?;
         }
         open(home, now).map_err(|error| error.into_ca_error(name_home))
+    }
+
+    /// Reads the authority in `home` and changes nothing there; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CertificateAuthority::open_or_create`].
+    pub fn inspect(home: &Path, now: SystemTime) -> Result<Option<Self>, CaError> {
+        let now = date(now)?;
+        let read = || {
+            Ok(if already_there(home)? {
+                Some(load(home, now)?)
+            } else {
+                None
+            })
+        };
+        read().map_err(|error: FlawOr| {
+            error.into_ca_error(|flaw| CaError::Home {
+                home: home.to_owned(),
+                flaw,
+            })
+        })
+    }
+
+    /// Makes a new authority in `home`, whatever is there, and forgets the key of the old one. With `keep_previous`,
+    /// clients are still told to trust the old root as long as it lasts, so that a gate that runs on can finish.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be written. The old authority is then still in force.
+    pub fn rotate(
+        home: &Path,
+        constraints: &[String],
+        keep_previous: bool,
+        now: SystemTime,
+    ) -> Result<Self, CaError> {
+        private_file::prepare_home(home)?;
+        let now = date(now)?;
+        let _lock = lock(home)?;
+        recover(home)?;
+        let mut previous = published_roots(home);
+        previous.retain(|root| keep_previous && is_previous(root, now));
+        previous.truncate(1);
+        create(home, constraints, &previous, now)?;
+        open(home, now).map_err(|error| {
+            error.into_ca_error(|flaw| CaError::Home {
+                home: home.to_owned(),
+                flaw,
+            })
+        })
     }
 
     /// Puts what clients must trust into `ca.pem`. For an authority the operator brought; one in the home directory
@@ -84,7 +135,7 @@ impl CertificateAuthority {
     /// When the file cannot be written.
     pub fn publish(&self, home: &Path) -> Result<(), FileError> {
         private_file::prepare_home(home)?;
-        write_if_different(&home.join(CA_PEM), self.root_pem().as_bytes()).map(|_| ())
+        write_if_different(&home.join(CA_PEM), self.trusted_pem().as_bytes()).map(|_| ())
     }
 }
 
@@ -98,6 +149,14 @@ pub(crate) fn is_own_kind_of_root(der: &[u8]) -> bool {
         name.as_str()
             .is_ok_and(|name| name.starts_with(COMMON_NAME))
     })
+}
+
+/// Whether clients may be told to trust this root, too: it is one of ours, and its time is not over.
+fn is_previous(root: &CertificateDer<'_>, now: OffsetDateTime) -> bool {
+    let lasts = |certificate: X509Certificate<'_>| {
+        certificate.validity().not_after.timestamp() > now.unix_timestamp()
+    };
+    is_own_kind_of_root(root) && certificates::parse(root).is_some_and(lasts)
 }
 
 fn lock(home: &Path) -> Result<File, FileError> {
@@ -181,13 +240,19 @@ fn published_roots(home: &Path) -> Vec<CertificateDer<'static>> {
 }
 
 fn open(home: &Path, now: OffsetDateTime) -> Result<CertificateAuthority, FlawOr> {
+    let authority = load(home, now)?;
+    authority.publish(home).map_err(CaError::from)?;
+    Ok(authority)
+}
+
+fn load(home: &Path, now: OffsetDateTime) -> Result<CertificateAuthority, FlawOr> {
     let chain = certificates::read_chain(&home.join(ISSUER_PEM)).map_err(CaError::from)?;
     let key_path = home.join(CA_KEY_PEM);
     let key = certificates::read_key(&key_path).map_err(CaError::from)?;
     let [_issuer, root] = chain.as_slice() else {
         return Err(Flaw::Chain { count: chain.len() }.into());
     };
-    let published = published_roots(home);
+    let mut published = published_roots(home);
     if !published.contains(root) && published.iter().any(|other| is_own_kind_of_root(other)) {
         return Err(Flaw::OtherRoot.into());
     }
@@ -195,8 +260,9 @@ fn open(home: &Path, now: OffsetDateTime) -> Result<CertificateAuthority, FlawOr
     let authority = CertificateAuthority::new(chain, &key, &key_path, Some(home))?;
     authority.check_time(now)?;
     verify_own_leaf(&authority, &root, now)?;
-    authority.publish(home).map_err(CaError::from)?;
-    Ok(authority)
+    published.retain(|other| *other != root && is_previous(other, now));
+    published.truncate(1);
+    Ok(authority.with_previous(published))
 }
 
 /// Asks a verifier that is not ours whether clients will accept what this authority signs.
@@ -229,12 +295,19 @@ fn verify_own_leaf(
     verify().map_err(|reason| Flaw::Refused { reason }.into())
 }
 
-fn create(home: &Path, constraints: &[String], now: OffsetDateTime) -> Result<(), CaError> {
+fn create(
+    home: &Path,
+    constraints: &[String],
+    previous: &[CertificateDer<'_>],
+    now: OffsetDateTime,
+) -> Result<(), CaError> {
     let made = make(&permitted_domains(constraints)?, now)?;
     let staged = home.join(STAGED);
     private_file::create_private_dir(&staged, false)
         .map_err(|source| FileError::new("create directory", &staged, source))?;
-    write_private(&staged.join(CA_PEM), made.root.as_bytes())?;
+    let mut trusted = made.root.clone();
+    trusted.extend(previous.iter().map(|root| certificate_pem(root)));
+    write_private(&staged.join(CA_PEM), trusted.as_bytes())?;
     write_private(
         &staged.join(ISSUER_PEM),
         format!("{}{}", made.issuer, made.root).as_bytes(),

@@ -14,6 +14,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::private_file::{self, FileError};
@@ -200,6 +201,21 @@ pub(crate) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
         Ok(([], certificate)) => Some(certificate),
         _ => None,
     }
+}
+
+/// The SHA-256 of a certificate as tools print it: pairs of upper-case digits with colons between them.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> String {
+    let pairs = Sha256::digest(der).map(|byte| format!("{byte:02X}"));
+    pairs.join(":")
+}
+
+/// Every certificate of a PEM text, as far as it can be read.
+#[must_use]
+pub fn certificates_in(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem)
+        .map_while(Result::ok)
+        .collect()
 }
 
 pub(crate) fn subject_public_key_info(der: &[u8]) -> Option<&[u8]> {

@@ -8,6 +8,7 @@ pub mod ca_home;
 pub mod certificate_store;
 pub mod certificates;
 pub mod dial;
+pub mod expiry;
 mod issuance;
 mod name_constraints;
 pub mod pool;
@@ -16,6 +17,7 @@ pub mod stream;
 pub mod tls_server;
 pub mod trust;
 pub mod upstream_proxy;
+pub mod vouches;
 
 #[cfg(test)]
 mod ca_given_tests;

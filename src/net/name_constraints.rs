@@ -142,6 +142,14 @@ impl NameConstraints {
                 .any(|excluded| within(excluded.trim_start_matches('.'), domain))
     }
 
+    pub(crate) fn excluded_domains(&self) -> &[String] {
+        &self.excluded_domains
+    }
+
+    pub(crate) fn limits_addresses(&self) -> bool {
+        self.permitted_addresses.is_some()
+    }
+
     pub(crate) fn permitted_domains(&self) -> Option<&[String]> {
         self.permitted_domains.as_deref()
     }

@@ -223,9 +223,11 @@ fn add_extra_roots(
     own_root: Option<&CertificateDer<'_>>,
 ) -> Result<(), TrustError> {
     let certificates = certificates::read_chain(path)?;
+    // Our own `ca.pem`, which after a rotation holds the root before as well.
+    let is_ours = own_root.is_some_and(|own| certificates.contains(own));
     let mut others = 0;
     for (number, certificate) in (1..).zip(certificates) {
-        if own_root.is_some_and(|own| own.as_ref() == certificate.as_ref()) {
+        if is_ours && is_own_kind_of_root(&certificate) {
             continue;
         }
         let not_a_root = |source| TrustError::NotARoot {
@@ -251,14 +253,21 @@ fn add_extra_roots(
 ///
 /// When the file cannot be written.
 pub fn write_bundle(home: &Path, ca_pem: &str, platform: &PlatformRoots) -> Result<(), FileError> {
+    let bundle = bundle(ca_pem, platform);
+    write_if_different(&home.join(BUNDLE_PEM), bundle.as_bytes()).map(|_| ())
+}
+
+/// What `bundle.pem` holds: the platform's roots, then `ca_pem`.
+#[must_use]
+pub fn bundle(ca_pem: &str, platform: &PlatformRoots) -> String {
     let mut bundle = String::with_capacity(platform.len() * 2048 + ca_pem.len());
     for certificate in &platform.certificates {
         let pem = certificate_pem(certificate);
         // An operator's root may be among the platform's.
-        if pem != ca_pem {
+        if !ca_pem.contains(&pem) {
             bundle.push_str(&pem);
         }
     }
     bundle.push_str(ca_pem);
-    write_if_different(&home.join(BUNDLE_PEM), bundle.as_bytes()).map(|_| ())
+    bundle
 }

@@ -15,6 +15,7 @@
 mod architecture;
 mod byte_exact_requests;
 mod byte_exact_responses;
+mod ca_commands;
 mod callers;
 mod certificates;
 mod client_endings;
@@ -23,6 +24,7 @@ mod counted_first;
 mod cut_streams;
 mod destinations;
 mod diagnoses;
+mod doctor;
 mod doors;
 mod drains;
 mod early_answers;

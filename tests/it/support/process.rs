@@ -128,6 +128,21 @@ pub(crate) fn said(home: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A command of the program about `home`, in an environment that says nothing about proxies and trust.
+pub(crate) fn tollgate_alone(home: &Path) -> Command {
+    let mut command = tollgate(home);
+    let about = ["PROXY", "CERT", "CA_BUNDLE", "CAINFO", "AWS_", "SSL_"];
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_ascii_uppercase();
+        if about.iter().any(|word| upper.contains(word)) {
+            command.env_remove(name);
+        }
+    }
+    let nowhere = home.with_extension("none");
+    command.env("AWS_CONFIG_FILE", nowhere);
+    command
+}
+
 pub(crate) fn tollgate(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command
