@@ -30,3 +30,34 @@ def of_messages(usage):
     """Anthropic's `usage` member."""
     names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     return {ours: usage[theirs] for ours, theirs in zip(NAMES, names) if usage.get(theirs) is not None}
+
+
+def of_completion(usage):
+    """OpenAI's `usage` member, and litellm's: here the count of the input includes what came from and went to the cache."""
+    details = usage.get("prompt_tokens_details") or {}
+    read, written = details.get("cached_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
+    return {
+        "input_tokens": usage["prompt_tokens"] - read - written,
+        "output_tokens": usage["completion_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+
+
+def of_langchain(usage):
+    """LangChain's `usage_metadata`; its count of the input includes the cache as well."""
+    details = usage.get("input_token_details") or {}
+    cached = details.get("cache_read", 0) + details.get("cache_creation", 0)
+    return {
+        "input_tokens": usage["input_tokens"] - cached,
+        "output_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+
+
+def of_ai_sdk(usage):
+    """The `usage` of Vercel's AI SDK."""
+    return {
+        "input_tokens": usage["inputTokenDetails"]["noCacheTokens"],
+        "output_tokens": usage["outputTokens"],
+        "total_tokens": usage["totalTokens"],
+    }

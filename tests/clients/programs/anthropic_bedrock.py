@@ -15,7 +15,7 @@ client = AnthropicBedrock(
 request = {
     "model": os.environ["MODEL"],
     "max_tokens": 64,
-    "messages": [{"role": "user", "content": "What does a toll gate do?"}],
+    "messages": [{"role": "user", "content": os.environ.get("QUESTION", "What does a toll gate do?")}],
 }
 print(json.dumps(client.messages.create(**request).usage.model_dump()))
 with client.messages.stream(**request) as stream:

@@ -12,7 +12,7 @@ client = OpenAI(
 )
 request = {
     "model": os.environ["MODEL"],
-    "messages": [{"role": "user", "content": "What does a toll gate do?"}],
+    "messages": [{"role": "user", "content": os.environ.get("QUESTION", "What does a toll gate do?")}],
 }
 print(json.dumps(client.chat.completions.create(**request).usage.model_dump()))
 stream = client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
