@@ -105,8 +105,8 @@ pub struct Options {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connect_to: Vec<String>,
 
-    /// Reach upstreams through this HTTP proxy, http[s]://[USER:PASSWORD@]HOST[:PORT]; env takes it from HTTPS_PROXY and
-    /// NO_PROXY [default: none]
+    /// Reach upstreams through this HTTP or HTTPS proxy, whose URL may hold user and password; env takes it from
+    /// HTTPS_PROXY and NO_PROXY [default: none]
     #[arg(
         long,
         env = "TOLLGATE_UPSTREAM_PROXY",

@@ -63,7 +63,7 @@ pub(super) fn distrust(alert: Option<AlertDescription>, port: bool, home: &Path)
         ),
     };
     let outer = if port {
-        " This is the TLS of an https:// proxy URL, for which boto3 reads proxies_config={'proxy_ca_bundle': …} and curl \
+        " If it was sent here by an https:// proxy URL: for that, boto3 reads proxies_config={'proxy_ca_bundle': …} and curl \
          --proxy-cacert; an http:// URL of the same port needs neither."
     } else {
         ""
