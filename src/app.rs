@@ -73,7 +73,7 @@ impl StartError {
 
 /// A gate that is bound and ready.
 pub struct Gate {
-    /// Held while the gate runs; another gate may have the home already.
+    /// Held while the gate runs; another gate may have the home already, and that of a run is not to be found.
     _claim: Option<Claim>,
     listener: TcpListener,
     services: Arc<Services>,
@@ -126,7 +126,10 @@ impl Gate {
                     address: settings.listen,
                     source,
                 })?;
-        let claim = claim(&settings.home, &listener);
+        let claim = match settings.run {
+            Some(_) => None,
+            None => claim(&settings.home, &listener),
+        };
         let (phase, phases) = watch::channel(Phase::Serving);
         let pool = UpstreamPool::new(dialer, timeouts.pool_idle);
         let drains = match settings.accounting.on_client_abort {
