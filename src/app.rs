@@ -90,7 +90,7 @@ impl StartError {
 
 /// A gate that is bound and ready.
 pub struct Gate {
-    /// Held while the gate runs; another gate may have the home already.
+    /// Held while the gate runs; another gate may have the home already, and that of a run is not to be found.
     _claim: Option<Claim>,
     listener: TcpListener,
     services: Arc<Services>,
@@ -136,7 +136,10 @@ impl Gate {
                     source,
                 })?;
         refuse_loop(&settings, &listener).await?;
-        let claim = claim(&settings.home, &listener);
+        let claim = match settings.run {
+            Some(_) => None,
+            None => claim(&settings.home, &listener),
+        };
         let (phase, phases) = watch::channel(Phase::Serving);
         let pool = UpstreamPool::new(dialer, settings.timeouts.pool_idle);
         let drains = match settings.accounting.on_client_abort {

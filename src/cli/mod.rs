@@ -165,6 +165,7 @@ fn is_configuration(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let start = error.downcast_ref::<StartError>();
     let report = error.downcast_ref::<ReportError>();
     error.is::<ConfigError>()
+        || error.is::<clap::Error>()
         || start.is_some_and(StartError::is_configuration)
         || report.is_some_and(ReportError::is_wrong_usage)
         || ca::is_wrong_usage(error)

@@ -5,6 +5,7 @@
 //! error. Which variables it gets is in `cli::environment`, what is summed up in `summary`.
 
 mod child;
+mod java;
 mod node_hook;
 mod summary;
 
@@ -15,20 +16,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::summary::Summary;
-use super::environment::{Gets, Plan, Values, plan};
+use super::environment::{Gets, Values, plan};
 use super::{Failure, env, roots, say_to, serve};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options, Settings};
-use crate::ledger::{FILE_NAME, Query, Reader};
+use crate::ledger::{Condition, FILE_NAME, Query, Reader};
 use crate::net::ca_home::CA_PEM;
 use crate::net::private_file::{self, FileError};
 use crate::net::trust::BUNDLE_PEM;
+use crate::proxy::settle::RUN_TAG;
 use crate::running;
 use crate::telemetry;
 
@@ -38,6 +39,9 @@ pub struct RunArgs {
     /// Lead the AWS SDK for JavaScript v3 through the gate, too: its default handler heeds no proxy setting
     #[arg(long)]
     pub node_hook: bool,
+    /// Lead Java through the gate, too: it heeds no variables for proxies, and has roots of its own
+    #[arg(long)]
+    pub java: bool,
     /// Print no summary
     #[arg(long)]
     pub quiet: bool,
@@ -46,12 +50,10 @@ pub struct RunArgs {
     pub command: Vec<OsString>,
 }
 
-/// What the command's calls pass through, and how they are known among others.
+/// What the command's calls pass through.
 struct Way {
     home: PathBuf,
     address: SocketAddr,
-    /// The proxy user they name, on a gate that others use as well.
-    user: Option<String>,
     own: Option<OwnGate>,
 }
 
@@ -84,33 +86,23 @@ async fn attend(
     settings: Settings,
 ) -> Result<ExitCode, Failure> {
     let began = OffsetDateTime::now_utc();
-    let way = Way::find(settings).await?;
+    let name = name_of_a_run();
+    // Java does not tell a proxy who it is unless it is asked.
+    let way = Way::find(settings, &name, args.java).await?;
     // Gone with everything in it when the command has ended.
     let files = tempfile::Builder::new().prefix("tollgate-run-").tempdir()?;
     let mut command = command_line(&args.command);
-    let plan = way.plan(&files)?;
-    for setting in &plan.settings {
-        match &setting.value {
-            Some(value) => command.env(setting.name, value),
-            None => command.env_remove(setting.name),
-        };
-    }
-    if args.node_hook {
-        let options = node_hook::install(files.path(), std::env::var_os("NODE_OPTIONS"))?;
-        command.env("NODE_OPTIONS", options);
-    }
-    for note in &plan.notes {
-        note_to_user(note);
-    }
+    way.prepare(&mut command, args, &name, files.path())?;
     if args.command.is_empty() {
         note_to_user("a shell whose Bedrock calls are counted; `exit` ends it and sums up");
     }
-    let started = child::Child::start(&mut command);
-    let status = match started {
+    let status = match child::Child::start(&mut command) {
         Ok(child) => Ok(child.end().await?),
         Err(error) => Err(error),
     };
-    let (home_dir, user) = way.end().await;
+    let query = way.query(&name, began);
+    let more = way.log_line(&name, home);
+    let home = way.end().await;
     let status = match status {
         Ok(status) => status,
         Err(error) => {
@@ -120,30 +112,23 @@ async fn attend(
         }
     };
     if !args.quiet {
-        let query = Query {
-            since_ms: Some(milliseconds(began)),
-            identity: user.clone(),
-            ..Query::default()
-        };
-        let reader = Reader::open(&home_dir.join(FILE_NAME))?;
-        let summary = Summary::collect(&reader, &query)?;
-        let more = log_line(home, &home_dir, began, user.as_deref());
-        summary.print_to_stderr(&more)?;
+        let reader = Reader::open(&home.join(FILE_NAME))?;
+        Summary::collect(&reader, &query)?.print_to_stderr(&more)?;
     }
     Ok(ExitCode::from(status))
 }
 
 impl Way {
-    async fn find(settings: Settings) -> Result<Self, Failure> {
+    async fn find(mut settings: Settings, name: &str, alone: bool) -> Result<Self, Failure> {
         let home = settings.home.clone();
-        if let Some(running) = running::find(&home)? {
+        if !alone && let Some(running) = running::find(&home)? {
             return Ok(Self {
                 home,
                 address: running.listen,
-                user: Some(name_of_a_run()),
                 own: None,
             });
         }
+        settings.run = Some(name.to_owned());
         let gate = Gate::start(settings).await?;
         let address = gate.address()?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -157,29 +142,82 @@ impl Way {
         Ok(Self {
             home,
             address,
-            user: None,
             own: Some(OwnGate { stop, serving }),
         })
     }
 
-    /// The variables for this way; what the user trusts besides the platform is joined to our files.
-    fn plan(&self, files: &TempDir) -> Result<Plan, FileError> {
+    /// Gives the command what it needs. What the user trusts besides the platform is joined to our files.
+    fn prepare(
+        &self,
+        command: &mut Command,
+        args: &RunArgs,
+        name: &str,
+        files: &Path,
+    ) -> Result<(), FileError> {
+        let user = |name: &str| std::env::var_os(name);
         let bundle = self.with_own_roots(BUNDLE_PEM, Gets::Bundle, files)?;
         let root = self.with_own_roots(CA_PEM, Gets::Root, files)?;
+        // Where others pass as well, our calls are known by a name.
+        let name = self.own.is_none().then_some(name);
         let values = Values {
-            proxy: &env::proxy_url(self.address, self.user.as_deref()),
+            proxy: &env::proxy_url(self.address, name),
             bundle: &bundle,
             root: &root,
         };
-        Ok(plan(values, |name| std::env::var_os(name)))
+        let plan = plan(values, user);
+        for setting in &plan.settings {
+            match &setting.value {
+                Some(value) => command.env(setting.name, value),
+                None => command.env_remove(setting.name),
+            };
+        }
+        if args.node_hook {
+            let options = node_hook::install(files, user("NODE_OPTIONS"))?;
+            command.env("NODE_OPTIONS", options);
+        }
+        if args.java {
+            let exceptions = plan.value("NO_PROXY").unwrap_or_default().to_string_lossy();
+            let given = user(java::OPTIONS);
+            let options = java::install(files, &bundle, self.address, &exceptions, given)?;
+            command.env(java::OPTIONS, options);
+        }
+        for note in &plan.notes {
+            note_to_user(note);
+        }
+        Ok(())
     }
 
-    fn with_own_roots(
-        &self,
-        name: &str,
-        gets: Gets,
-        files: &TempDir,
-    ) -> Result<PathBuf, FileError> {
+    /// What finds the run's records.
+    fn query(&self, name: &str, began: OffsetDateTime) -> Query {
+        let mut query = Query {
+            since_ms: Some(milliseconds(began)),
+            ..Query::default()
+        };
+        match &self.own {
+            Some(_) => query.conditions.push(Condition::Tag {
+                name: RUN_TAG.to_owned(),
+                value: Some(name.to_owned()),
+            }),
+            None => query.identity = Some(name.to_owned()),
+        }
+        query
+    }
+
+    /// The command that lists what the summary sums up.
+    fn log_line(&self, name: &str, home: &HomeOption) -> String {
+        let mut line = "tollgate log".to_owned();
+        if home.home.is_some() || home.config.is_some() {
+            line.push_str(" --home ");
+            line.push_str(&super::quoting::sh(&self.home.to_string_lossy()));
+        }
+        line.push_str(&match &self.own {
+            Some(_) => format!(" --tag {RUN_TAG}={name}"),
+            None => format!(" --identity {name}"),
+        });
+        line
+    }
+
+    fn with_own_roots(&self, name: &str, gets: Gets, files: &Path) -> Result<PathBuf, FileError> {
         let ours = self.home.join(name);
         let missing = roots::missing(&ours, gets, |name| std::env::var_os(name));
         for (variable, path, why) in &missing.unreadable {
@@ -193,13 +231,13 @@ impl Way {
         }
         let mut joined = private_file::read(&ours)?;
         joined.extend_from_slice(missing.pem.as_bytes());
-        let path = files.path().join(name);
+        let path = files.join(name);
         private_file::write_if_different(&path, &joined)?;
         Ok(path)
     }
 
-    /// Ends a gate of our own: everything it saw is in the ledger then. Gives what its records are found by.
-    async fn end(self) -> (PathBuf, Option<String>) {
+    /// Ends a gate of our own: everything it saw is in the ledger then. Gives the home.
+    async fn end(self) -> PathBuf {
         if let Some(OwnGate { stop, mut serving }) = self.own {
             drop(stop);
             let ended = match tokio::time::timeout(PATIENCE, &mut serving).await {
@@ -213,7 +251,7 @@ impl Way {
                 tracing::error!(%error, "the gate did not end well");
             }
         }
-        (self.home, self.user)
+        self.home
     }
 }
 
@@ -232,37 +270,11 @@ fn command_line(words: &[OsString]) -> Command {
     }
 }
 
-/// What a run calls itself on a gate that others use as well: six digits that no other run of the day has.
+/// What tells a run's records from others: six digits that no other run of the day has.
 fn name_of_a_run() -> String {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let random: String = id.chars().skip(id.len() - 6).collect();
     format!("run-{random}")
-}
-
-/// The command that lists what the summary sums up.
-fn log_line(
-    home: &HomeOption,
-    home_dir: &Path,
-    began: OffsetDateTime,
-    user: Option<&str>,
-) -> String {
-    let mut line = "tollgate log".to_owned();
-    if home.home.is_some() || home.config.is_some() {
-        line.push_str(" --home ");
-        line.push_str(&super::quoting::sh(&home_dir.to_string_lossy()));
-    }
-    match user {
-        Some(user) => line.push_str(&format!(" --identity {user}")),
-        None => {
-            let format = time::macros::format_description!(
-                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-            );
-            if let Ok(since) = began.format(&format) {
-                line.push_str(&format!(" --since {since}"));
-            }
-        }
-    }
-    line
 }
 
 fn milliseconds(time: OffsetDateTime) -> i64 {
@@ -280,22 +292,28 @@ mod tests {
 
     #[test]
     fn the_log_line_finds_what_was_summed_up() {
-        let began = time::macros::datetime!(2026-11-22 08:01:02.345678 UTC);
-        let default = HomeOption::default();
-        let home = Path::new("/my home");
-        assert_eq!(
-            log_line(&default, home, began, None),
-            "tollgate log --since 2026-11-22T08:01:02.345Z"
-        );
+        let way = Way {
+            home: "/my home".into(),
+            address: "127.0.0.1:5380".parse().unwrap(),
+            own: None,
+        };
         let given = HomeOption {
-            home: Some(home.to_owned()),
+            home: Some(way.home.clone()),
             config: None,
         };
-        assert_eq!(
-            log_line(&given, home, began, Some("run-0a1b2c")),
-            "tollgate log --home '/my home' --identity run-0a1b2c"
-        );
-        assert_eq!(milliseconds(began), 1_795_334_462_345);
+        for (home, line) in [
+            (&HomeOption::default(), "tollgate log --identity run-0a1b2c"),
+            (
+                &given,
+                "tollgate log --home '/my home' --identity run-0a1b2c",
+            ),
+        ] {
+            assert_eq!(way.log_line("run-0a1b2c", home), line);
+        }
+        let began = time::macros::datetime!(2026-11-22 08:01:02.345678 UTC);
+        let query = way.query("run-0a1b2c", began);
+        assert_eq!(query.since_ms, Some(1_795_334_462_345));
+        assert_eq!(query.identity.as_deref(), Some("run-0a1b2c"));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether `listen` was chosen by somebody rather than by default.
     pub listen_is_explicit: bool,
+    /// The run that this gate is for: its name is a tag of every record, and other commands do not find the gate.
+    pub run: Option<String>,
     /// CA and ledger.
     pub home: PathBuf,
     /// Listener certificate and key.
@@ -214,6 +216,7 @@ impl Settings {
         Ok(Self {
             listen,
             listen_is_explicit,
+            run: None,
             home,
             listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
             authority_pair: pair("ca-cert", options.ca_cert, "ca-key", options.ca_key)?,

@@ -15,6 +15,9 @@ use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
 use crate::usage::estimate::{self, Untold, estimate};
 
+/// The tag of records that passed through the gate of one run.
+pub const RUN_TAG: &str = "tollgate-run";
+
 /// An exchange whose account is closed.
 pub struct Settled {
     /// Its record.
@@ -110,6 +113,9 @@ impl Settled {
             usage: &record.usage,
         });
         caller::name(&mut record, &settings.accounting.aliases);
+        if let Some(run) = &settings.run {
+            record.tags.insert(RUN_TAG.to_owned(), run.clone());
+        }
         (record, payload)
     }
 }

@@ -274,31 +274,50 @@ async fn the_summary_is_what_the_command_used() {
     for _ in 0..2 {
         call(&proxy, &place.home(), &upstream).await;
     }
-    let (status, said) = run.end().await;
+    let (status, printed) = run.end().await;
     assert_eq!(status, Some(0));
-    let mut lines = said.lines();
+    let mut lines = printed.lines();
     let whole = lines.next().unwrap();
     assert!(
         whole.starts_with("tollgate: 2 calls, 84 tokens, "),
-        "{said}"
+        "{printed}"
     );
     assert!(
         whole.contains("slowest") && whole.contains(&format!("(Converse {MODEL})")),
-        "{said}"
+        "{printed}"
     );
-    assert!(!said.contains('\u{1b}'), "{said}");
+    assert!(!printed.contains('\u{1b}'), "{printed}");
     let row = lines.nth(1).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(cells[..5], [MODEL, "2", "0", "22", "62"], "{said}");
+    assert_eq!(cells[..5], [MODEL, "2", "0", "22", "62"], "{printed}");
     let log = lines.next().unwrap().trim();
-    let since = log.strip_prefix("tollgate log --home ").unwrap();
-    let since = since.split_once(" --since ").unwrap().1;
-    assert_eq!(
-        crate::support::process::said(&place.home(), &["log", "--json", "--since", since])
-            .lines()
-            .count(),
-        2
+    let (_, tag) = log.split_once(" --tag ").unwrap();
+    let listed = said(&place.home(), &["log", "--json", "--tag", tag]);
+    assert_eq!(listed.lines().count(), 2, "{printed}");
+}
+
+#[tokio::test]
+async fn runs_beside_each_other_are_summed_up_apart() {
+    let upstream = RawUpstream::tls().await;
+    let place = Place::before(&upstream);
+    let start = || Running::start(place.run(&["--", "sh", "-c", TELL])).line();
+    let (one, proxy) = start().await;
+    let (other, other_proxy) = start().await;
+    assert_ne!(
+        proxy, other_proxy,
+        "the end of one would be the end of the other"
     );
+    call(&proxy, &place.home(), &upstream).await;
+    for _ in 0..2 {
+        call(&other_proxy, &place.home(), &upstream).await;
+    }
+    for (run, calls) in [(one, "1 call,"), (other, "2 calls,")] {
+        let (_, printed) = run.end().await;
+        assert!(
+            printed.starts_with(&format!("tollgate: {calls}")),
+            "{printed}"
+        );
+    }
 }
 
 #[tokio::test]
