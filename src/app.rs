@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
 use crate::aws::endpoint::AWS_DOMAINS;
 use crate::config::{ClientAbort, HostPattern, Settings};
@@ -120,6 +120,7 @@ impl Gate {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let (authority, platform) = prepare_trust(&settings, SystemTime::now())?;
         let watched = watched(&settings, &authority)?;
+        warn_of_ends(&watched, OffsetDateTime::now_utc());
         let dialer = dialer(&settings, &platform, Some(&authority))?;
         let store = Arc::new(store(&settings, authority)?);
         let hosts = settings.hosts.clone();
@@ -195,7 +196,7 @@ impl Gate {
         } = self;
         let (running, mut finished) = mpsc::channel::<()>(1);
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
-        let watcher = tokio::spawn(watch(watched));
+        let watcher = tokio::spawn(watch_ends(watched));
         tokio::select! {
             () = accept(&listener, &services, &running) => {}
             () = stop => {}
@@ -359,9 +360,9 @@ pub fn watched(
 
 const RENEW: &str = "renew the file and start the gate again";
 
-/// Says once a day which certificates end soon, and what to do; the first time at once.
-async fn watch(watched: Vec<Watched>) {
-    let mut tick = interval(DAY);
+/// Says once a day which certificates end soon, and what to do.
+async fn watch_ends(watched: Vec<Watched>) {
+    let mut tick = interval_at(tokio::time::Instant::now() + DAY, DAY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;

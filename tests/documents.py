@@ -43,6 +43,10 @@ class Checker:
         names = re.findall(r"^  (\w+) ", commands, re.MULTILINE)
         assert "demo" in names and "log" in names, names
         self.help = {name: help_of(name) for name in names if name != "help"}
+        for name, text in self.help.items():
+            within = text.partition("Commands:")[2].partition("Options:")[0]
+            within = [command for command in re.findall(r"^  (\w+) ", within, re.MULTILINE) if command != "help"]
+            self.help[name] = text + "".join(help_of(name, command) for command in within)
         self.help[""] = help_of()
         self.variables = OTHER_VARIABLES | set(VARIABLE.findall("".join(self.help.values())))
         for program in [*ROOT.glob("examples/*"), *ROOT.glob("examples/node/*.mjs"), ROOT / "tests/all.sh"]:

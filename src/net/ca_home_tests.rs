@@ -365,3 +365,62 @@ fn an_operators_root_can_be_published_and_taken_back() {
     given.publish(fresh.path()).unwrap();
     open(fresh.path()).unwrap();
 }
+
+#[test]
+fn a_rotation_keeps_the_root_before_it_and_none_before_that() {
+    let home = tempfile::tempdir().unwrap();
+    let domains = aws_domains();
+    let rotate = |keep, now| CertificateAuthority::rotate(home.path(), &domains, keep, now);
+    let now = SystemTime::now();
+    let first = open(home.path()).unwrap();
+    let key = fs::read(home.path().join(CA_KEY_PEM)).unwrap();
+    let second = rotate(true, now).unwrap();
+    assert_eq!(
+        second.trusted_pem(),
+        second.root_pem().to_owned() + first.root_pem()
+    );
+    assert_ne!(fs::read(home.path().join(CA_KEY_PEM)).unwrap(), key);
+    let leaf = first.mint(&names(&["localhost"]), now).unwrap();
+    let ca_pem = fs::read_to_string(home.path().join(CA_PEM)).unwrap();
+    assert_eq!(ca_pem, second.trusted_pem());
+    verify(&ca_pem, &leaf.certified_key.cert, "localhost", now).unwrap();
+
+    // Opening it again, or looking at it, changes nothing.
+    assert_eq!(open(home.path()).unwrap().trusted_pem(), ca_pem);
+    let seen = CertificateAuthority::inspect(home.path(), now).unwrap();
+    assert_eq!(seen.unwrap().trusted_pem(), ca_pem);
+
+    let third = rotate(true, now).unwrap();
+    assert_eq!(
+        third.trusted_pem(),
+        third.root_pem().to_owned() + second.root_pem()
+    );
+    let fourth = rotate(false, now).unwrap();
+    assert_eq!(fourth.trusted_pem(), fourth.root_pem());
+
+    // After its end a root is no use to anybody.
+    let after = SystemTime::from(fourth.expires()) + std::time::Duration::from_secs(1);
+    let fifth = rotate(true, after).unwrap();
+    assert_eq!(fifth.trusted_pem(), fifth.root_pem());
+    assert!(
+        names_in(home.path())
+            .iter()
+            .all(|name| !name.starts_with(".ca-"))
+    );
+}
+
+#[test]
+fn a_rotation_mends_what_cannot_be_opened_and_looking_never_does() {
+    let home = tempfile::tempdir().unwrap();
+    let now = SystemTime::now();
+    let look = || CertificateAuthority::inspect(home.path(), now);
+    assert!(look().unwrap().is_none());
+    assert!(names_in(home.path()).is_empty());
+    let old = open(home.path()).unwrap().root_pem().to_owned();
+    fs::remove_file(home.path().join(ISSUER_PEM)).unwrap();
+    assert!(matches!(flaw(look().unwrap_err()), Flaw::Incomplete { .. }));
+    open(home.path()).unwrap_err();
+    let new = CertificateAuthority::rotate(home.path(), &aws_domains(), true, now).unwrap();
+    assert_eq!(new.trusted_pem(), new.root_pem().to_owned() + &old);
+    open(home.path()).unwrap();
+}

@@ -9,12 +9,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, ServerConnection};
 
 use super::ca::CertificateAuthority;
+use super::ca_home::CA_PEM;
 use super::certificate_store::CertificateStore;
 use super::certificates::{certificate_pem, read_chain};
 use super::test_certificates::*;
 use super::tls_server::ServerConfigs;
 use super::trust::{
-    BUNDLE_PEM, PLATFORM_FILES, PlatformRoots, Source, TrustError, upstream_client_config,
+    BUNDLE_PEM, PLATFORM_FILES, PlatformRoots, Source, TrustError, bundle, upstream_client_config,
     write_bundle,
 };
 
@@ -224,4 +225,22 @@ fn known_places_hold_roots_that_verify() {
         assert!(roots.len() > 10, "{}", roots.len());
         upstream_client_config(&roots, &[], None).unwrap();
     }
+}
+
+#[test]
+fn after_a_rotation_neither_of_our_roots_vouches_for_upstreams() {
+    let home = tempfile::tempdir().unwrap();
+    authority(home.path());
+    let now = SystemTime::now();
+    let rotated = CertificateAuthority::rotate(home.path(), &aws_domains(), true, now).unwrap();
+    let ca_pem = home.path().join(CA_PEM);
+    assert_eq!(read_chain(&ca_pem).unwrap().len(), 2);
+    let none = PlatformRoots::default();
+    let error = upstream_client_config(&none, &[ca_pem], rotated.own_root()).unwrap_err();
+    assert!(matches!(error, TrustError::OwnRoot { .. }), "{error:?}");
+    let bundle = bundle(
+        &rotated.trusted_pem(),
+        &PlatformRoots::from_certificates(rotated.trusted().cloned().collect()),
+    );
+    assert_eq!(bundle, rotated.trusted_pem());
 }

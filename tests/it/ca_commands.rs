@@ -1,17 +1,18 @@
 //! `tollgate ca`: what clients must trust is shown, handed over and replaced without surprising those who use it.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 
-use crate::support::BEDROCK;
 use crate::support::door::Port;
 use crate::support::gate::Plan;
 use crate::support::process::{said, tollgate_alone};
+use crate::support::{BEDROCK, within};
 
 fn home() -> (TempDir, std::path::PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -22,7 +23,7 @@ fn home() -> (TempDir, std::path::PathBuf) {
 fn run(home: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Output {
     let mut command = tollgate_alone(home);
     command.args(arguments).envs(variables.iter().copied());
-    command.stdin(std::process::Stdio::null());
+    command.stdin(Stdio::null());
     command.output().unwrap()
 }
 
@@ -212,4 +213,83 @@ fn each_library_of_a_python_is_asked() {
     assert!(found.iter().all(|one| one["trusted"] == true), "{found:?}");
     let output = run(&home, &check, &[]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// A certificate for localhost that ends in `days` days, and its key.
+fn pair(directory: &Path, days: i64) -> (std::path::PathBuf, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
+    let certificate = params.self_signed(&key).unwrap();
+    let (cert, key_file) = (directory.join("cert.pem"), directory.join("key.pem"));
+    std::fs::write(&cert, certificate.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    (cert, key_file)
+}
+
+/// Ends with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// What a gate with this certificate logs until it has said each of `wanted`.
+async fn logged(home: &Path, cert: &Path, key: &Path, wanted: &'static [&'static str]) -> String {
+    use std::io::BufRead;
+    let mut command = tollgate_alone(home);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    command.env("NO_COLOR", "1");
+    command
+        .arg("--tls-cert")
+        .arg(cert)
+        .arg("--tls-key")
+        .arg(key);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut gate = Killed(command.spawn().unwrap());
+    let stderr = gate.0.stderr.take().unwrap();
+    let reading = spawn_blocking(move || {
+        let mut said = String::new();
+        for line in std::io::BufReader::new(stderr).lines() {
+            said.push_str(&line.unwrap());
+            if wanted.iter().all(|words| said.contains(words)) {
+                break;
+            }
+        }
+        said
+    });
+    within("the gate's log", reading).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_end_that_is_near_is_logged_at_the_start_and_found_by_the_doctor() {
+    let (parent, home) = home();
+    let rows: [(i64, bool, &[&str]); 2] = [
+        (
+            10,
+            true,
+            &["listens on", "a certificate expires soon", "days_left=9"],
+        ),
+        (31, false, &["listens on"]),
+    ];
+    for (days, near, wanted) in rows {
+        let (cert, key) = pair(parent.path(), days);
+        let said = logged(&home, &cert, &key, wanted).await;
+        assert!(wanted.iter().all(|words| said.contains(words)), "{said}");
+        assert_eq!(said.contains("expires soon"), near, "{said}");
+
+        let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+        let doctor = ["doctor", "--offline", "--listen", "127.0.0.1:0"];
+        let pair = ["--tls-cert", cert, "--tls-key", key];
+        let output = run(&home, &[&doctor[..], &pair[..]].concat(), &[]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.contains("in 9 days"), near, "{text}");
+    }
 }

@@ -96,6 +96,9 @@ fn authority(settings: &Settings, now: SystemTime) -> (Option<CertificateAuthori
     };
     let found = match authority.require(&app::required(settings)) {
         Ok(()) => Finding::ok("authority", authority.vouches().to_string()),
+        Err(error) if settings.authority_pair.is_some() => {
+            Finding::fail("authority", error.to_string())
+        }
         Err(error) => Finding::fail("authority", error.to_string()).mend("tollgate ca rotate"),
     };
     (Some(authority), vec![found])
