@@ -4,7 +4,7 @@
 # Needs a Rust toolchain (rustfmt and clippy included), Python 3.11 or later, and Node.js 20 or later with npm. What the
 # real clients need besides is installed below the target directory, from whatever registries pip and npm are configured
 # with, at the versions that tests/clients/requirements.txt and examples/node/package-lock.json name; set
-# TOLLGATE_TEST_CACHE to keep it elsewhere.
+# TOLLGATE_TEST_CACHE to keep it elsewhere. More clients, in more settings, are in tests/matrix.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -44,9 +44,8 @@ def of_completion(usage):
 
 
 def of_langchain(usage):
-    """LangChain's `usage_metadata`; its count of the input includes the cache as well."""
-    details = usage.get("input_token_details") or {}
-    cached = details.get("cache_read", 0) + details.get("cache_creation", 0)
+    """LangChain's `usage_metadata`; its count of the input includes the cache as well, whose parts add up."""
+    cached = sum((usage.get("input_token_details") or {}).values())
     return {
         "input_tokens": usage["input_tokens"] - cached,
         "output_tokens": usage["output_tokens"],
