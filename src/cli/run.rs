@@ -30,7 +30,8 @@ use crate::net::ca_home::CA_PEM;
 use crate::net::private_file::{self, FileError};
 use crate::net::trust::BUNDLE_PEM;
 use crate::proxy::settle::RUN_TAG;
-use crate::{running, telemetry};
+use crate::running;
+use crate::telemetry;
 
 /// What `tollgate run` understands.
 #[derive(Clone, Debug, clap::Args)]
