@@ -280,7 +280,7 @@ impl fmt::Display for Note {
             ),
             Self::OtherProxy { name, address } => write!(
                 f,
-                "{name} led to {}; it leads to tollgate now, and tollgate does not go on to that one by itself",
+                "{name} led to {}; it leads to tollgate now, which goes on to that one only if its configuration says so",
                 Line(address)
             ),
             Self::Endpoint { name, url } => write!(

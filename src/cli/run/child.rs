@@ -17,12 +17,17 @@ use tokio::task::spawn_blocking;
 /// A running command, with our own ends tied to its.
 pub(super) struct Child {
     process: process::Child,
-    terminate: Arrivals,
-    hang_up: Arrivals,
-    interrupt: Arrivals,
-    quit: Arrivals,
+    signals: Signals,
     /// Nobody but us can tell it of an interrupt.
     alone: bool,
+}
+
+/// Those of the signals that we were not told to ignore.
+struct Signals {
+    terminate: Option<Arrivals>,
+    hang_up: Option<Arrivals>,
+    interrupt: Option<Arrivals>,
+    quit: Option<Arrivals>,
 }
 
 /// Not found: the status that shells give.
@@ -35,16 +40,11 @@ const SIGNALLED: i32 = 128;
 impl Child {
     /// Starts `command`.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        let process = command.spawn()?;
-        // Only now: a signal that we were told to ignore (nohup, a job in the background) the command ignores as well,
-        // and would not if we had a handler before it was started.
+        // Before there is a command: from its first moment on, nothing may end us and leave it behind.
+        let signals = Signals::listen(ignored())?;
         Ok(Self {
-            process,
-            terminate,
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
+            process: command.spawn()?,
+            signals,
             alone: File::open("/dev/tty").is_err(),
         })
     }
@@ -64,18 +64,59 @@ impl Child {
                     seen.map_err(io::Error::other)??;
                     return self.process.wait().map(status);
                 }
-                Some(()) = self.terminate.recv() => Some(Signal::TERM),
-                Some(()) = self.hang_up.recv() => Some(Signal::HUP),
-                Some(()) = self.interrupt.recv() => self.alone.then_some(Signal::INT),
-                Some(()) = self.quit.recv() => self.alone.then_some(Signal::QUIT),
+                received = self.signals.next() => received,
             };
-            if let Some(received) = received
-                && let Err(error) = kill_process(pid, received)
-            {
+            let from_terminal = matches!(received, Signal::INT | Signal::QUIT) && !self.alone;
+            if !from_terminal && let Err(error) = kill_process(pid, received) {
                 tracing::warn!(%error, signal = ?received, "the signal could not be passed on");
             }
         }
     }
+}
+
+impl Signals {
+    /// A handler would be undone for the command, and what is ignored for us (by nohup, or as a job in the background)
+    /// has to be ignored for it: such a signal gets none.
+    fn listen(ignored: u64) -> io::Result<Self> {
+        let arrivals = |kind: SignalKind| {
+            let bit = u32::try_from(kind.as_raw_value() - 1).ok();
+            let is_ignored = bit.and_then(|bit| ignored.checked_shr(bit)).unwrap_or(0) & 1 == 1;
+            (!is_ignored).then(|| signal(kind)).transpose()
+        };
+        Ok(Self {
+            terminate: arrivals(SignalKind::terminate())?,
+            hang_up: arrivals(SignalKind::hangup())?,
+            interrupt: arrivals(SignalKind::interrupt())?,
+            quit: arrivals(SignalKind::quit())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            () = arrival(&mut self.terminate) => Signal::TERM,
+            () = arrival(&mut self.hang_up) => Signal::HUP,
+            () = arrival(&mut self.interrupt) => Signal::INT,
+            () = arrival(&mut self.quit) => Signal::QUIT,
+        }
+    }
+}
+
+async fn arrival(arrivals: &mut Option<Arrivals>) {
+    let received = match arrivals {
+        Some(arrivals) => arrivals.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The signals that this process was started to ignore, one bit each, where the system tells: Linux does (proc(5)).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Returns when the process has ended, and leaves it to be reaped.
