@@ -57,10 +57,14 @@ impl Claim {
 /// # Errors
 /// When the file cannot be read.
 pub fn find(home: &Path) -> io::Result<Option<Running>> {
-    let mut file = match File::open(home.join(FILE_NAME)) {
+    let path = home.join(FILE_NAME);
+    let mut file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) => {
+            let why = format!("{} cannot be read: {error}", path.display());
+            return Err(io::Error::new(error.kind(), why));
+        }
     };
     match file.try_lock_shared() {
         Ok(()) => return Ok(None),
