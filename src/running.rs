@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,10 +37,8 @@ impl Claim {
     /// When the file cannot be written.
     pub fn take(home: &Path, listen: SocketAddr) -> io::Result<Option<Self>> {
         let mut file = open(home)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+        if !lock(&file)? {
+            return Ok(None);
         }
         let running = Running {
             pid: std::process::id(),
@@ -57,10 +57,14 @@ impl Claim {
 /// # Errors
 /// When the file cannot be read.
 pub fn find(home: &Path) -> io::Result<Option<Running>> {
-    let mut file = match File::open(home.join(FILE_NAME)) {
+    let path = home.join(FILE_NAME);
+    let mut file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) => {
+            let why = format!("{} cannot be read: {error}", path.display());
+            return Err(io::Error::new(error.kind(), why));
+        }
     };
     match file.try_lock_shared() {
         Ok(()) => return Ok(None),
@@ -72,6 +76,28 @@ pub fn find(home: &Path) -> io::Result<Option<Running>> {
     // Between its lock and its words a gate is only starting.
     Ok(serde_json::from_str(&text).ok())
 }
+
+/// Whether the file is locked for us now. Whoever only looks for a gate holds it for a moment, too, and shares it.
+fn lock(file: &File) -> io::Result<bool> {
+    for _ in 0..MAX_LOOKERS {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        match file.try_lock_shared() {
+            Ok(()) => file.unlock()?,
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        thread::sleep(MOMENT);
+    }
+    Ok(false)
+}
+
+/// How often somebody may be looking when we want the lock, and how long that takes.
+const MAX_LOOKERS: usize = 500;
+const MOMENT: Duration = Duration::from_millis(2);
 
 fn open(home: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -103,5 +129,17 @@ mod tests {
         let shorter = "[::1]:1".parse().unwrap();
         let _claim = Claim::take(home.path(), shorter).unwrap().unwrap();
         assert_eq!(find(home.path()).unwrap().unwrap().listen, shorter);
+    }
+
+    #[test]
+    fn whoever_looks_for_a_gate_does_not_keep_one_from_being_found() {
+        let home = tempfile::tempdir().unwrap();
+        let address: SocketAddr = "127.0.0.1:5380".parse().unwrap();
+        let looking = open(home.path()).unwrap();
+        looking.lock_shared().unwrap();
+        let place = home.path().to_owned();
+        let gate = thread::spawn(move || Claim::take(&place, address).unwrap());
+        drop(looking);
+        assert!(gate.join().unwrap().is_some());
     }
 }

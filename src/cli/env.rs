@@ -57,6 +57,7 @@ pub fn run(args: &EnvArgs, home: &HomeOption) -> Result<(), Failure> {
             proxy: &proxy_url(address, None),
             bundle: &bundle,
             root: &root,
+            goes_on: settings.upstream_proxy.is_some(),
         },
         user,
     );

@@ -128,6 +128,8 @@ pub struct Values<'a> {
     pub bundle: &'a Path,
     /// For variables that add a root.
     pub root: &'a Path,
+    /// Whether the gate has a proxy of its own to go on to, so that nothing is lost where it replaces one.
+    pub goes_on: bool,
 }
 
 /// A variable and what it is set to; `None` removes it.
@@ -200,7 +202,7 @@ pub fn plan(values: Values<'_>, user: impl Fn(&str) -> Option<OsString>) -> Plan
         .filter(|variable| variable.gets == Gets::Proxy)
         .filter_map(|variable| {
             let address = address_of(&text(variable.name)?);
-            (address != ours).then_some(Note::OtherProxy {
+            (address != ours && !values.goes_on).then_some(Note::OtherProxy {
                 name: variable.name,
                 address,
             })
@@ -280,7 +282,8 @@ impl fmt::Display for Note {
             ),
             Self::OtherProxy { name, address } => write!(
                 f,
-                "{name} led to {}; it leads to tollgate now, which goes on to that one only if its configuration says so",
+                "{name} led to {}; it leads to tollgate now. If calls leave this network only by that one, tollgate \
+                 needs --upstream-proxy (TOLLGATE_UPSTREAM_PROXY)",
                 Line(address)
             ),
             Self::Endpoint { name, url } => write!(

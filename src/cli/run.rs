@@ -55,6 +55,8 @@ struct Way {
     home: PathBuf,
     address: SocketAddr,
     own: Option<OwnGate>,
+    /// Whether calls leave by another proxy.
+    goes_on: bool,
 }
 
 /// A gate that runs as long as the command.
@@ -102,6 +104,12 @@ async fn attend(
     };
     let query = way.query(&name, began);
     let more = way.log_line(&name, home);
+    if way.is_gone() {
+        let address = way.address;
+        note_to_user(format!(
+            "the gate at {address} ended before the command did: calls after that have failed"
+        ));
+    }
     let home = way.end().await;
     let status = match status {
         Ok(status) => status,
@@ -111,21 +119,31 @@ async fn attend(
             return Ok(ExitCode::from(child::status_of_start(&error)));
         }
     };
-    if !args.quiet {
-        let reader = Reader::open(&home.join(FILE_NAME))?;
-        Summary::collect(&reader, &query)?.print_to_stderr(&more)?;
+    // The status is the command's, whatever becomes of the summary.
+    if !args.quiet
+        && let Err(error) = sum_up(&home, &query, &more)
+    {
+        note_to_user(format!("the calls cannot be summed up: {error}"));
     }
     Ok(ExitCode::from(status))
+}
+
+fn sum_up(home: &Path, query: &Query, more: &str) -> Result<(), Failure> {
+    let reader = Reader::open(&home.join(FILE_NAME))?;
+    Summary::collect(&reader, query)?.print_to_stderr(more)?;
+    Ok(())
 }
 
 impl Way {
     async fn find(mut settings: Settings, name: &str, alone: bool) -> Result<Self, Failure> {
         let home = settings.home.clone();
+        let goes_on = settings.upstream_proxy.is_some();
         if !alone && let Some(running) = running::find(&home)? {
             return Ok(Self {
                 home,
                 address: running.listen,
                 own: None,
+                goes_on,
             });
         }
         settings.run = Some(name.to_owned());
@@ -143,6 +161,7 @@ impl Way {
             home,
             address,
             own: Some(OwnGate { stop, serving }),
+            goes_on,
         })
     }
 
@@ -163,6 +182,7 @@ impl Way {
             proxy: &env::proxy_url(self.address, name),
             bundle: &bundle,
             root: &root,
+            goes_on: self.goes_on,
         };
         let plan = plan(values, user);
         for setting in &plan.settings {
@@ -185,6 +205,13 @@ impl Way {
             note_to_user(note);
         }
         Ok(())
+    }
+
+    /// Whether somebody else's gate has ended, or given its place to another.
+    fn is_gone(&self) -> bool {
+        let serves = |gate: running::Running| gate.listen == self.address;
+        self.own.is_none()
+            && running::find(&self.home).is_ok_and(|found| !found.is_some_and(serves))
     }
 
     /// What finds the run's records.
@@ -296,6 +323,7 @@ mod tests {
             home: "/my home".into(),
             address: "127.0.0.1:5380".parse().unwrap(),
             own: None,
+            goes_on: false,
         };
         let given = HomeOption {
             home: Some(way.home.clone()),

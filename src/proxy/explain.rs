@@ -45,7 +45,8 @@ pub(super) fn route_without_upstream(prefix: &str) -> String {
 /// it said so, if it did; `port` is whether it was the certificate of the port itself, not that of a host.
 pub(super) fn distrust(alert: Option<AlertDescription>, port: bool, home: &Path) -> String {
     let home = home.display();
-    // Seen with Node.js 20, OpenJDK 17, CPython 3.11 and curl 7.88; Go's is in its source.
+    // Seen with Node.js 20, OpenJDK 17, CPython 3.11 and curl 7.88. Go was not run: its crypto/tls answers every chain that
+    // it cannot verify with bad_certificate (handshake_client.go, verifyServerCertificate).
     let likely = match alert {
         None => format!(
             "the client left without a word when it saw our certificate; Node.js does that when it does not trust it: \

@@ -250,10 +250,10 @@ async fn a_gate_that_runs_is_used_and_only_the_commands_calls_are_summed_up() {
 
 #[tokio::test]
 async fn signals_reach_the_command_and_do_not_end_us_before_it() {
-    for (signal, status) in [("TERM", 7), ("HUP", 8)] {
+    for (signal, status) in [("TERM", 7), ("HUP", 8), ("USR1", 9), ("USR2", 10)] {
         let place = Place::new();
-        let script = "trap 'exit 7' TERM; trap 'exit 8' HUP; trap '' INT QUIT; echo ready; \
-                      i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.02; done";
+        let script = "trap 'exit 7' TERM; trap 'exit 8' HUP; trap 'exit 9' USR1; trap 'exit 10' USR2; \
+                      trap '' INT QUIT; echo ready; i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.02; done";
         let (run, ready) = Running::start(place.run(&["--", "sh", "-c", script]))
             .line()
             .await;
@@ -285,6 +285,43 @@ fn what_we_were_told_to_ignore_the_command_ignores_as_well() {
     let mask = u64::from_str_radix(mask, 16).unwrap();
     assert_eq!(mask & 0b11, 0b11, "{printed}");
     assert_eq!(mask & 0b100, 0, "QUIT is not ignored: {printed}");
+}
+
+#[test]
+fn files_are_named_so_that_they_are_found_from_everywhere() {
+    let place = Place::new();
+    let mut run = place.run(&["--quiet", "--", "sh", "-c"]);
+    run.arg("cd / && ls \"$AWS_CA_BUNDLE\" \"$NODE_EXTRA_CA_CERTS\"")
+        .current_dir(place.parent.path())
+        .env("TOLLGATE_HOME", "home");
+    assert!(run.output().unwrap().status.success());
+}
+
+#[test]
+fn without_a_summary_the_status_is_still_the_commands() {
+    let place = Place::new();
+    let script = "mv \"$1\" \"$1.away\" && mkdir \"$1\" && exit 7";
+    let ledger = place.home().join("ledger.db");
+    let ledger = ledger.to_str().unwrap();
+    let output = place.ended(&["--", "sh", "-c", script, "sh", ledger]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert!(said.contains("cannot be summed up"), "{said}");
+}
+
+#[tokio::test]
+async fn a_gate_that_ends_before_the_command_is_missed() {
+    let upstream = RawUpstream::tls().await;
+    let place = Place::new();
+    let gate = Process::start(&place.home(), &upstream).await;
+    let (run, _) = Running::start(place.run(&["--", "sh", "-c", TELL]))
+        .line()
+        .await;
+    let told = format!("the gate at {} ended", gate.address);
+    drop(gate);
+    let (status, said) = run.end().await;
+    assert_eq!(status, Some(0));
+    assert!(said.contains(&told), "{said}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) struct ExportArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Password of the truststore; what is in it is no secret
-    #[arg(long, value_name = "TEXT", default_value = "changeit")]
+    #[arg(long, value_name = "TEXT", default_value = "changeit", value_parser = ascii)]
     password: String,
     #[command(flatten)]
     source: Source,
@@ -116,6 +116,13 @@ pub(super) fn truststore(
     store.writer(password).write().map_err(failed)
 }
 
+/// Java opens no store whose password has anything else in it.
+fn ascii(password: &str) -> Result<String, &'static str> {
+    let fits = password.bytes().all(|octet| matches!(octet, b' '..=b'~'));
+    fits.then(|| password.to_owned())
+        .ok_or("Java reads only passwords of printable ASCII")
+}
+
 /// How a root of ours is called where things have names: `tollgate-` and the beginning of its fingerprint.
 pub(super) fn alias(root: &[u8]) -> String {
     let digits = fingerprint(root).replace(':', "").to_ascii_lowercase();
@@ -202,5 +209,13 @@ mod tests {
         assert_eq!(mode & 0o777, 0o644);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         write_public(Path::new("/dev/null"), b"gone").unwrap();
+    }
+
+    #[test]
+    fn a_password_is_one_that_java_reads() {
+        assert_eq!(ascii("pa\"s s~").as_deref(), Ok("pa\"s s~"));
+        for wrong in ["p\u{e4}", "a\tb", "\u{7f}"] {
+            assert!(ascii(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

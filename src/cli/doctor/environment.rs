@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 
 use super::finding::{Finding, Level};
+use crate::cli::env::proxy_url;
 use crate::cli::environment::no_proxy::{entries, hides_bedrock};
 use crate::net::certificates::certificates_in;
 
@@ -127,13 +128,14 @@ fn shown(url: &str) -> String {
 }
 
 fn proxy(variables: &Variables, ours: &Ours) -> Vec<Finding> {
-    let mend = format!("export HTTPS_PROXY=http://{}", ours.listen);
+    // A client that reads the lower-case name would not see the other.
+    let mend = |name: &str| format!("export {name}={}", proxy_url(ours.listen, None));
     let set = PROXIES
         .iter()
         .find_map(|name| Some((name, value(variables, name)?)));
     let Some((name, url)) = set else {
         let text = "HTTPS_PROXY is not set here: programs started from here go past the gate";
-        return vec![Finding::warn("proxy", text).mend(mend)];
+        return vec![Finding::warn("proxy", text).mend(mend("HTTPS_PROXY"))];
     };
     if !is_us(url, ours) {
         let text = format!(
@@ -141,7 +143,7 @@ fn proxy(variables: &Variables, ours: &Ours) -> Vec<Finding> {
             shown(url),
             ours.listen
         );
-        return vec![Finding::warn("proxy", text).mend(mend)];
+        return vec![Finding::warn("proxy", text).mend(mend(name))];
     }
     let (scheme, _) = proxy_parts(url);
     if scheme == "https" {
@@ -149,12 +151,12 @@ fn proxy(variables: &Variables, ours: &Ours) -> Vec<Finding> {
             "{name} is an https:// URL: TLS to the gate itself, which few clients speak. boto3 does: it verifies the \
              gate with proxies_config proxy_ca_bundle, or, with proxy_use_forwarding_for_https, with AWS_CA_BUNDLE alone"
         );
-        return vec![Finding::warn("proxy", text).mend(mend)];
+        return vec![Finding::warn("proxy", text).mend(mend(name))];
     }
     if scheme != "http" {
         let text =
             format!("{name} names the gate with the scheme {scheme}, which it does not speak");
-        return vec![Finding::fail("proxy", text).mend(mend)];
+        return vec![Finding::fail("proxy", text).mend(mend(name))];
     }
     vec![Finding::ok("proxy", format!("{name} leads to the gate"))]
 }

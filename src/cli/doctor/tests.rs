@@ -70,7 +70,7 @@ const CONFLICTS: &[Row<'_>] = &[
         &[("https_proxy", "https://localhost:5380")],
         Level::Warn,
         "proxy_ca_bundle",
-        MEND_PROXY,
+        "export https_proxy=http://127.0.0.1:5380",
     ),
     (
         &[("HTTPS_PROXY", "socks5://localhost:5380")],

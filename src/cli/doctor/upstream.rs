@@ -20,6 +20,7 @@ use super::chain;
 use super::finding::Finding;
 use crate::app;
 use crate::config::Settings;
+use crate::config::upstream_proxy::UpstreamProxy;
 use crate::net::ca::CertificateAuthority;
 use crate::net::certificates::crypto_provider;
 use crate::net::dial::{DialError, Dialer, Origin, Reach};
@@ -56,7 +57,10 @@ pub(super) async fn check(
     };
     let mut stream = match dialer.open(&origin, Reach::Any).await {
         Ok(stream) => stream,
-        Err(error) => return vec![unreached(&dialer, host, &error).await],
+        Err(error) => {
+            let proxy = settings.upstream_proxy.as_ref();
+            return vec![unreached(&dialer, host, proxy, &error).await];
+        }
     };
     let reached = Finding::ok(
         "upstream",
@@ -133,8 +137,19 @@ pub(super) fn skew(ours: OffsetDateTime, theirs: OffsetDateTime) -> Finding {
     }
 }
 
-async fn unreached(dialer: &Dialer, host: &str, error: &DialError) -> Finding {
+async fn unreached(
+    dialer: &Dialer,
+    host: &str,
+    proxy: Option<&UpstreamProxy>,
+    error: &DialError,
+) -> Finding {
     let found = Finding::fail("upstream", chain(error));
+    if let (DialError::Proxy { .. }, Some(proxy)) = (error, proxy) {
+        return found.mend(format!(
+            "{proxy} was named by {}: is that right, and does it let {host} through? --upstream-proxy none goes without",
+            proxy.named_by
+        ));
+    }
     if !is_about_certificate(error) {
         return found.mend(
             "is this machine online? If its network has a proxy for going out: --upstream-proxy URL",

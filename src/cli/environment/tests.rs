@@ -11,6 +11,7 @@ fn planned(user: &[(&str, &str)]) -> Plan {
         proxy: "http://127.0.0.1:5380",
         bundle: Path::new("/home/me/tollgate/bundle.pem"),
         root: Path::new("/home/me/tollgate/ca.pem"),
+        goes_on: false,
     };
     plan(values, |name| user.get(name).map(OsString::from))
 }
@@ -96,9 +97,27 @@ fn another_proxy_is_named_without_its_password() {
         panic!("{:?}", plan.notes);
     };
     assert_eq!(address, "proxy.corp:3128");
-    assert!(!plan.notes[0].to_string().contains("s3cret"));
+    let told = plan.notes[0].to_string();
+    assert!(
+        !told.contains("s3cret") && told.contains("--upstream-proxy"),
+        "{told}"
+    );
     let ours = planned(&[("HTTPS_PROXY", "http://run-abcdef:x@127.0.0.1:5380")]);
     assert!(ours.notes.is_empty(), "{:?}", ours.notes);
+}
+
+#[test]
+fn a_proxy_that_the_gate_goes_on_to_is_not_missed() {
+    let values = Values {
+        proxy: "http://127.0.0.1:5380",
+        bundle: Path::new("b"),
+        root: Path::new("c"),
+        goes_on: true,
+    };
+    let plan = plan(values, |name| {
+        (name == "HTTPS_PROXY").then(|| "proxy.corp:3128".into())
+    });
+    assert!(plan.notes.is_empty(), "{:?}", plan.notes);
 }
 
 #[test]
