@@ -102,7 +102,7 @@ async fn attend(
         Ok(child) => Ok(child.end().await?),
         Err(error) => Err(error),
     };
-    let query = way.query(&name, began);
+    let query = query(&name, began);
     let more = way.log_line(&name, home);
     if way.is_gone() {
         let address = way.address;
@@ -214,22 +214,6 @@ impl Way {
             && running::find(&self.home).is_ok_and(|found| !found.is_some_and(serves))
     }
 
-    /// What finds the run's records.
-    fn query(&self, name: &str, began: OffsetDateTime) -> Query {
-        let mut query = Query {
-            since_ms: Some(milliseconds(began)),
-            ..Query::default()
-        };
-        match &self.own {
-            Some(_) => query.conditions.push(Condition::Tag {
-                name: RUN_TAG.to_owned(),
-                value: Some(name.to_owned()),
-            }),
-            None => query.identity = Some(name.to_owned()),
-        }
-        query
-    }
-
     /// The command that lists what the summary sums up.
     fn log_line(&self, name: &str, home: &HomeOption) -> String {
         let mut line = "tollgate log".to_owned();
@@ -237,10 +221,7 @@ impl Way {
             line.push_str(" --home ");
             line.push_str(&super::quoting::sh(&self.home.to_string_lossy()));
         }
-        line.push_str(&match &self.own {
-            Some(_) => format!(" --tag {RUN_TAG}={name}"),
-            None => format!(" --identity {name}"),
-        });
+        line.push_str(&format!(" --tag {RUN_TAG}={name}"));
         line
     }
 
@@ -279,6 +260,18 @@ impl Way {
             }
         }
         self.home
+    }
+}
+
+/// What finds the run's records.
+fn query(name: &str, began: OffsetDateTime) -> Query {
+    Query {
+        since_ms: Some(milliseconds(began)),
+        conditions: vec![Condition::Tag {
+            name: RUN_TAG.to_owned(),
+            value: Some(name.to_owned()),
+        }],
+        ..Query::default()
     }
 }
 
@@ -330,18 +323,20 @@ mod tests {
             config: None,
         };
         for (home, line) in [
-            (&HomeOption::default(), "tollgate log --identity run-0a1b2c"),
+            (
+                &HomeOption::default(),
+                "tollgate log --tag tollgate-run=run-0a1b2c",
+            ),
             (
                 &given,
-                "tollgate log --home '/my home' --identity run-0a1b2c",
+                "tollgate log --home '/my home' --tag tollgate-run=run-0a1b2c",
             ),
         ] {
             assert_eq!(way.log_line("run-0a1b2c", home), line);
         }
         let began = time::macros::datetime!(2026-11-22 08:01:02.345678 UTC);
-        let query = way.query("run-0a1b2c", began);
+        let query = query("run-0a1b2c", began);
         assert_eq!(query.since_ms, Some(1_795_334_462_345));
-        assert_eq!(query.identity.as_deref(), Some("run-0a1b2c"));
     }
 
     #[test]

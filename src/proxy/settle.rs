@@ -18,6 +18,13 @@ use crate::usage::estimate::{self, Untold, estimate};
 /// The tag of records that passed through the gate of one run.
 pub const RUN_TAG: &str = "tollgate-run";
 
+/// Whether a proxy user is the name of a run: `run-` and six hexadecimal digits.
+fn is_run(user: &str) -> bool {
+    user.strip_prefix("run-").is_some_and(|digits| {
+        digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
+
 /// An exchange whose account is closed.
 pub struct Settled {
     /// Its record.
@@ -113,8 +120,10 @@ impl Settled {
             usage: &record.usage,
         });
         caller::name(&mut record, &settings.accounting.aliases);
-        if let Some(run) = &settings.run {
-            record.tags.insert(RUN_TAG.to_owned(), run.clone());
+        // A run names itself to a gate that others use as well; that says which run it was and not who.
+        let named = record.identity.proxy_user.take_if(|user| is_run(user));
+        if let Some(run) = settings.run.clone().or(named) {
+            record.tags.insert(RUN_TAG.to_owned(), run);
         }
         (record, payload)
     }

@@ -244,7 +244,7 @@ async fn a_gate_that_runs_is_used_and_only_the_commands_calls_are_summed_up() {
         printed.starts_with("tollgate: 1 call, 42 tokens"),
         "{printed}"
     );
-    assert!(printed.contains(" --identity run-"), "{printed}");
+    assert!(printed.contains(" --tag tollgate-run=run-"), "{printed}");
     assert_eq!(said(&place.home(), &["log", "--json"]).lines().count(), 2);
 }
 
