@@ -95,7 +95,8 @@ class Checker:
         if not name and not words[0].startswith("-"):
             self.problems.append(f"{where}: `{code}`: there is no command {words[0]}")
             return
-        for word in words:
+        # What stands behind -- is another program's.
+        for word in words[: words.index("--")] if "--" in words else words:
             option = re.match(r"--?[a-z][a-z-]*", word)
             if option and not re.search(rf"(?<![\w-]){re.escape(option[0])}\b(?!-)", self.help[name]):
                 self.problems.append(f"{where}: `{code}`: `tollgate {name}` has no {option[0]}")

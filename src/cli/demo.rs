@@ -18,7 +18,7 @@ use super::{Failure, say, serve};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::ledger::query::{Query, Reader};
-use crate::ledger::{FILE_NAME, UsageRecord};
+use crate::ledger::{FILE_NAME, QueryError, UsageRecord};
 use crate::net::private_file;
 use crate::simulator::client::{self, Door, SampleCall};
 use crate::simulator::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Simulator, SimulatorOptions};
@@ -162,7 +162,7 @@ async fn send_samples(
     for call in client::samples() {
         let before = ledger.last_seq()?;
         let answer = client::send(address, Arc::clone(&roots), &call).await;
-        let record = ledger.tail(&Query::default(), before)?.next().transpose()?;
+        let record = record_of(&call, &ledger, before)?;
         match (&answer, record) {
             (Ok(answer), Some(record))
                 if answer.status == 200 && record.usage.input_tokens.is_some() =>
@@ -195,6 +195,23 @@ async fn send_samples(
         ),
     );
     Ok(failed + usize::try_from(stats.refused).unwrap_or(usize::MAX))
+}
+
+/// The record of `call` among those after row `before`: somebody else may be using the gate already.
+fn record_of(
+    call: &SampleCall,
+    ledger: &Reader,
+    before: i64,
+) -> Result<Option<UsageRecord>, QueryError> {
+    for record in ledger.tail(&Query::default(), before)? {
+        let record = record?;
+        let is_its = record.operation.as_deref() == Some(call.operation)
+            && record.model.as_deref().unwrap_or_default() == call.model;
+        if is_its {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
 }
 
 fn counted(call: &SampleCall, record: &UsageRecord) -> String {

@@ -7,7 +7,6 @@ mod aws_config;
 mod environment;
 mod finding;
 mod ledger;
-mod no_proxy;
 mod port;
 #[cfg(test)]
 mod tests;

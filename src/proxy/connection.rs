@@ -4,48 +4,32 @@
 //! A connection is one task. It ends when the client does, when a message cannot be delimited, when nothing comes for
 //! too long, or when the gate drains and no exchange is running.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::BytesMut;
-use rustls::AlertDescription;
-use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
 
 use super::asked::Asked;
 use super::closing::{after_answer, answer_and_linger_on, linger, send, shut_down};
 use super::exchange::{self, Afterwards};
 use super::landing::{self, Reached};
+use super::layer::{HEAD_ROOM, HTTP2_ONLY, Layer};
 use super::meter::{Arrival, reply_into};
 use super::relay::ClientReader;
 use super::reply::{Kind, Reply};
 use super::route::{Route, Rules, Scope, route};
 use super::settle::Settled;
-use super::{Services, caller, explain, tunnel};
+use super::{Services, caller, tunnel};
 use crate::aws::{mask, sigv4};
 use crate::ledger::{Entry, Identity, Payload};
 use crate::net::dial::Origin;
-use crate::net::stream::{BoxDuplex, Duplex, Prefixed};
+use crate::net::stream::{BoxDuplex, Duplex};
 use crate::wire::http1::{HeadError, HeadLimits, RequestHead, Scheme};
 use crate::wire::http2;
-use crate::wire::sniff::{Opening, sniff};
-
-/// The stream as it stands after the layers opened so far.
-struct Layer {
-    stream: BoxDuplex,
-    /// Read from `stream` and not yet taken.
-    buffer: BytesMut,
-    scope: Scope,
-    /// TLS has been opened in this scope.
-    secured: bool,
-    /// Who asked for the tunnel that this is in, as they claimed.
-    proxy_user: Option<String>,
-}
+use crate::wire::sniff::Opening;
 
 /// What follows the requests of a layer.
 enum Next {
@@ -101,13 +85,13 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
         proxy_user: None,
     };
     loop {
-        let opening = match connection.sniff(&mut layer).await {
+        let opening = match layer.sniff(&services).await {
             Some(Opening::Tls) if !layer.secured => {
-                let Some(opened) = connection.open_tls(layer).await else {
+                let Some(opened) = layer.open_tls(&services, client).await else {
                     return;
                 };
                 layer = opened;
-                connection.sniff(&mut layer).await
+                layer.sniff(&services).await
             }
             other => other,
         };
@@ -166,124 +150,6 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    async fn sniff(&self, layer: &mut Layer) -> Option<Opening> {
-        let timeouts = &self.services.settings.timeouts;
-        // A client that has finished a handshake may keep its connection warm for later.
-        let deadline = if layer.secured {
-            timeouts.idle
-        } else {
-            timeouts.head
-        };
-        let wait = async {
-            loop {
-                if let Some(opening) = sniff(&layer.buffer) {
-                    return Some(opening);
-                }
-                layer.buffer.reserve(HEAD_ROOM);
-                match layer.stream.read_buf(&mut layer.buffer).await {
-                    Ok(1..) => {}
-                    // What is there can still be refused by the head parser.
-                    Ok(0) if !layer.buffer.is_empty() => return Some(Opening::Http1),
-                    _ => return None,
-                }
-            }
-        };
-        tokio::select! {
-            opening = timeout(deadline, wait) => opening.ok().flatten(),
-            () = self.services.draining() => None,
-        }
-    }
-
-    async fn open_tls(&self, layer: Layer) -> Option<Layer> {
-        let Layer {
-            stream,
-            buffer,
-            scope,
-            proxy_user,
-            ..
-        } = layer;
-        let config = match &scope {
-            Scope::Port { .. } => self.services.tls.outer(),
-            Scope::Tunnel(origin) => {
-                match self.services.tls.tunnel(&origin.host, SystemTime::now()) {
-                    Ok(config) => config,
-                    Err(error) => {
-                        tracing::error!(host = origin.host, %error, "no certificate can be shown for an intercepted host");
-                        return None;
-                    }
-                }
-            }
-        };
-        let mut greeted = false;
-        let accept = async {
-            let stream = Prefixed::new(buffer.freeze(), stream);
-            let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-            greeted = true;
-            hello.into_stream(config).await
-        };
-        let stream = match timeout(self.services.settings.timeouts.handshake, accept).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                self.explain_handshake(&scope, &error, greeted);
-                return None;
-            }
-            Err(_) => {
-                tracing::info!(client = %self.client, "the client did not finish its TLS handshake in time");
-                return None;
-            }
-        };
-        let scope = match scope {
-            Scope::Port { .. } => {
-                let name = stream.get_ref().1.server_name();
-                let intercepted =
-                    name.filter(|name| self.services.settings.hosts.is_intercepted(name));
-                Scope::Port {
-                    server_name: intercepted.map(str::to_owned),
-                }
-            }
-            Scope::Tunnel(origin) => Scope::Tunnel(Origin {
-                scheme: Scheme::Https,
-                ..origin
-            }),
-        };
-        Some(Layer {
-            stream: Box::new(stream),
-            buffer: BytesMut::new(),
-            scope,
-            secured: true,
-            proxy_user,
-        })
-    }
-
-    /// A handshake that fails is the first thing a newcomer meets: say what to set. `greeted`: the client has said
-    /// hello, so it has seen our certificate.
-    fn explain_handshake(&self, scope: &Scope, error: &io::Error, greeted: bool) {
-        let (host, port) = match scope {
-            Scope::Tunnel(origin) => (origin.host.as_str(), false),
-            Scope::Port { .. } => ("the client port", true),
-        };
-        let client = self.client;
-        let distrusts = |alert| {
-            let why = explain::distrust(alert, port, &self.services.settings.home);
-            tracing::warn!(%client, host, "{why}");
-        };
-        match error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            Some(rustls::Error::NoApplicationProtocol) => {
-                tracing::warn!(%client, host, "{HTTP2_ONLY}");
-            }
-            Some(rustls::Error::AlertReceived(
-                alert @ (AlertDescription::UnknownCA
-                | AlertDescription::BadCertificate
-                | AlertDescription::CertificateUnknown),
-            )) => distrusts(Some(*alert)),
-            None if greeted && is_gone(error) => distrusts(None),
-            _ => tracing::info!(%client, host, %error, "a TLS handshake with a client failed"),
-        }
-    }
-
     async fn refuse_http2(&self, mut layer: Layer) {
         tracing::warn!(client = %self.client, "{HTTP2_ONLY}");
         answer_and_linger_on(&mut layer.stream, &http2::http_1_1_required(HTTP2_ONLY)).await;
@@ -537,19 +403,3 @@ impl Connection<'_> {
         self.services.record(Some(settled)).await;
     }
 }
-
-/// Whether the peer is no longer there.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    )
-}
-
-/// What to do about a client that speaks only HTTP/2.
-const HTTP2_ONLY: &str = "the client speaks HTTP/2 only, and tollgate HTTP/1.1. In the AWS SDK for JavaScript pass \
-requestHandler: new NodeHttpHandler({ httpsAgent: new HttpsProxyAgent(PROXY_URL) }) from @smithy/node-http-handler and \
-https-proxy-agent: its default handler for Bedrock uses HTTP/2 and ignores proxies";
-
-/// Room for the usual head in one read.
-const HEAD_ROOM: usize = 4096;

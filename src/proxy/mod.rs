@@ -1,6 +1,6 @@
 //! The walk of a request: sniff, read head, route, check out, relay, settle, record.
 //!
-//! - `connection`: one client connection and the layers that open inside it.
+//! - `connection`: one client connection; `layer`: what opens inside it.
 //! - `route`: pure; where a request goes.
 //! - `exchange`: one request and its response.
 //! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
@@ -20,6 +20,7 @@ pub mod drain;
 pub mod exchange;
 mod explain;
 mod landing;
+mod layer;
 pub mod meter;
 pub mod relay;
 pub mod reply;

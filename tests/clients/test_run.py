@@ -119,6 +119,14 @@ def test_fetch_is_counted_with_the_hook(place):
     assert_summed_up(summary, expected)
 
 
+@pytest.mark.skipif(not shutil.which("javac"), reason="no JDK")
+def test_java_is_counted(place):
+    told, summary = place.run("--java", "--", "java", PROGRAMS / "Call.java", **credentials.BEARER)
+    expected = [usage.of_converse(answer["usage"]) for answer in told]
+    assert len(expected) == 2 and place.counted() == expected
+    assert_summed_up(summary, expected)
+
+
 def test_who_went_past_the_gate_is_told_so(place):
     keys = {**credentials.ACCESS_KEY, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://127.0.0.1:9"}
     result = place.tollgate("run", "--", sys.executable, PROGRAMS / "unchanged.py", **keys)

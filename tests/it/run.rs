@@ -3,118 +3,20 @@
 //! The commands are lines of `sh`; calls are made by the test, with what the command says it was given.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-
-use tempfile::TempDir;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::support::door::Port;
-use crate::support::process::{Process, said, tollgate};
-use crate::support::{BEDROCK, Door, RawUpstream, within};
+use crate::support::process::{Process, said};
+use crate::support::run::{Place, Running};
+use crate::support::{BEDROCK, Door, RawUpstream};
 
 const MODEL: &str = "us.amazon.nova-lite-v1:0";
 
 const ANSWER: &str = "{\"output\":{\"message\":{\"role\":\"assistant\",\"content\":[]}},\"stopReason\":\"end_turn\",\
     \"usage\":{\"inputTokens\":11,\"outputTokens\":31,\"totalTokens\":42},\"metrics\":{\"latencyMs\":5}}";
-
-/// A place with a home and a configuration that leads to `upstream`.
-struct Place {
-    parent: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self {
-            parent: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn before(upstream: &RawUpstream) -> Self {
-        let place = Self::new();
-        let ca = place.parent.path().join("upstream.pem");
-        std::fs::write(&ca, upstream.ca_pem.as_ref().unwrap()).unwrap();
-        let text = format!(
-            "connect_to = [\"{BEDROCK}:443:{}\"]\nupstream_ca = ['{}']\n",
-            upstream.address,
-            ca.display()
-        );
-        std::fs::write(place.parent.path().join("tollgate.toml"), text).unwrap();
-        place
-    }
-
-    fn home(&self) -> PathBuf {
-        self.parent.path().join("home")
-    }
-
-    /// `tollgate run ARGUMENTS`, as somebody calls it who has set nothing.
-    fn run(&self, arguments: &[&str]) -> Command {
-        let mut command = tollgate(&self.home());
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("TOLLGATE_HOME", self.home())
-            .arg("run")
-            .args(arguments);
-        command
-    }
-
-    fn ended(&self, arguments: &[&str]) -> Output {
-        self.run(arguments).stdin(Stdio::null()).output().unwrap()
-    }
-}
-
-/// A run that goes on until its standard input is closed.
-struct Running {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self {
-            stdin: child.stdin.take().unwrap(),
-            stdout: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        }
-    }
-
-    /// The next line that the command writes.
-    async fn line(mut self) -> (Self, String) {
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            self.stdout.read_line(&mut line).unwrap();
-            (self, line.trim_end().to_owned())
-        });
-        within("a line of the command", reading).await.unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let mut kill = Command::new("kill");
-        kill.args(["-s", name, &self.child.id().to_string()]);
-        assert!(kill.status().unwrap().success());
-    }
-
-    /// Closes its input; its exit status, and what it said on standard error.
-    async fn end(mut self) -> (Option<i32>, String) {
-        drop(self.stdin);
-        let ending = tokio::task::spawn_blocking(move || {
-            let mut said = String::new();
-            let mut stderr = self.child.stderr.take().unwrap();
-            stderr.read_to_string(&mut said).unwrap();
-            (self.child.wait().unwrap().code(), said)
-        });
-        within("the end of the run", ending).await.unwrap()
-    }
-}
 
 /// Tells the proxy it was given, then waits for the end of its input.
 const TELL: &str = "echo \"$HTTPS_PROXY\"; cat >/dev/null";
@@ -351,7 +253,8 @@ async fn signals_reach_the_command_and_do_not_end_us_before_it() {
     for (signal, status) in [("TERM", 7), ("HUP", 8), ("USR1", 9), ("USR2", 10)] {
         let place = Place::new();
         let script = "trap 'exit 7' TERM; trap 'exit 8' HUP; trap 'exit 9' USR1; trap 'exit 10' USR2; \
-                      trap '' INT QUIT; echo ready; while :; do sleep 0.02; done";
+                      trap '' INT QUIT; echo ready; \
+                      i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.02; done";
         let (run, ready) = Running::start(place.run(&["--", "sh", "-c", script]))
             .line()
             .await;
@@ -363,20 +266,6 @@ async fn signals_reach_the_command_and_do_not_end_us_before_it() {
         assert_eq!(ended, Some(status), "{signal}: {said}");
         assert!(said.contains("no Bedrock call was seen"), "{said}");
     }
-}
-
-#[tokio::test]
-async fn a_signal_that_we_ignore_is_ignored_by_the_command() {
-    let place = Place::new();
-    let run = place.run(&["--quiet", "--", "sh", "-c", "kill -s HUP $$; exit 3"]);
-    let mut outer = Command::new("sh");
-    outer.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
-    outer.arg(run.get_program()).args(run.get_args());
-    outer.env_clear();
-    for (name, value) in run.get_envs() {
-        outer.env(name, value.unwrap());
-    }
-    assert_eq!(outer.status().unwrap().code(), Some(3));
 }
 
 #[test]
@@ -414,6 +303,26 @@ async fn a_gate_that_ends_before_the_command_is_missed() {
     let (status, said) = run.end().await;
     assert_eq!(status, Some(0));
     assert!(said.contains(&told), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_we_were_told_to_ignore_the_command_ignores_as_well() {
+    let place = Place::new();
+    let run = place.run(&["--quiet", "--", "grep", "SigIgn", "/proc/self/status"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]);
+    shell.arg(run.get_program()).args(run.get_args());
+    shell.env_clear().envs(
+        run.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = shell.output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let mask = printed.trim().strip_prefix("SigIgn:").unwrap().trim();
+    let mask = u64::from_str_radix(mask, 16).unwrap();
+    assert_eq!(mask & 0b11, 0b11, "{printed}");
+    assert_eq!(mask & 0b100, 0, "QUIT is not ignored: {printed}");
 }
 
 #[test]

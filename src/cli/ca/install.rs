@@ -1,9 +1,10 @@
 //! `tollgate ca install` and `uninstall`: shows what will be done and what the certificate can vouch for, asks, does it.
 //!
-//! The stores are in `stores`, the two that have names for their certificates in `nss` and `java`.
+//! What a store is, is in `stores`; how each is asked and changed in `system`, `nss` and `java`.
 
 pub(super) mod java;
 pub(super) mod nss;
+pub(super) mod system;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +13,13 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 
+use super::Source;
 use super::stores::{Machine, Step, Store, StoreError};
-use super::{Opened, Source};
 use crate::cli::Failure;
 use crate::cli::terminal::Line;
 use crate::net::ca::CertificateAuthority;
 use crate::net::ca_home::CA_PEM;
-use crate::net::certificates;
+use crate::net::certificates::{self, certificates_in};
 use crate::net::vouches::CertificateFacts;
 
 /// Arguments of `install` and `uninstall`.
@@ -75,15 +76,19 @@ impl InstallError {
 }
 
 pub(super) fn run(args: &InstallArgs, direction: Direction) -> Result<(), Failure> {
-    let Opened {
-        settings,
-        authority,
-    } = args.source.open()?;
-    let ca_pem = settings.home.join(CA_PEM);
+    let home = args.source.settings()?.home;
+    let ca_pem = home.join(CA_PEM);
+    let opened = match direction {
+        Direction::Install => Some(args.source.open()?.authority),
+        Direction::Uninstall => None,
+    };
+    let wish = match &opened {
+        Some(authority) => Wish::Install(authority),
+        None => Wish::Uninstall(certificates_in(&std::fs::read(&ca_pem).unwrap_or_default())),
+    };
     let request = Request {
         stores: args.stores(),
-        direction,
-        authority: &authority,
+        wish,
         ca_pem: &ca_pem,
         yes: args.yes,
     };
@@ -121,10 +126,17 @@ struct Asked<'a, R> {
 }
 
 /// What is wanted.
+enum Wish<'a> {
+    /// The root of this authority in.
+    Install(&'a CertificateAuthority),
+    /// These out, whatever became of their authority.
+    Uninstall(Vec<CertificateDer<'static>>),
+}
+
+/// What is wanted, and where.
 struct Request<'a> {
     stores: Vec<Store>,
-    direction: Direction,
-    authority: &'a CertificateAuthority,
+    wish: Wish<'a>,
     ca_pem: &'a Path,
     yes: bool,
 }
@@ -138,9 +150,9 @@ impl Request<'_> {
     ) -> Result<(), InstallError> {
         let steps = self.steps(machine)?;
         if steps.is_empty() {
-            let state = match self.direction {
-                Direction::Install => "it is trusted there already",
-                Direction::Uninstall => "it is not there",
+            let state = match self.wish {
+                Wish::Install(_) => "it is trusted there already",
+                Wish::Uninstall(_) => "nothing that tollgate put there is there",
             };
             writeln!(out, "nothing to do: {state}")?;
             return Ok(());
@@ -164,13 +176,14 @@ impl Request<'_> {
     }
 
     fn steps(&self, machine: &Machine) -> Result<Vec<Step>, StoreError> {
-        let roots: Vec<CertificateDer<'static>> = self.authority.trusted().cloned().collect();
         let mut steps = Vec::new();
         for &store in &self.stores {
-            steps.extend(match (self.direction, roots.first()) {
-                (Direction::Install, Some(root)) => machine.install(store, self.ca_pem, root)?,
-                (Direction::Install, None) => Vec::new(),
-                (Direction::Uninstall, _) => machine.uninstall(store, &roots)?,
+            steps.extend(match &self.wish {
+                Wish::Install(authority) => match authority.trusted().next() {
+                    Some(root) => machine.install(store, self.ca_pem, root)?,
+                    None => Vec::new(),
+                },
+                Wish::Uninstall(roots) => machine.uninstall(store, roots)?,
             });
         }
         Ok(steps)
@@ -179,25 +192,25 @@ impl Request<'_> {
     fn describe(&self, steps: &[Step], out: &mut impl Write) -> io::Result<()> {
         let names: Vec<&str> = self.stores.iter().map(|store| store.name()).collect();
         let names = names.join(" and ");
-        match self.direction {
-            Direction::Install => {
+        match &self.wish {
+            Wish::Install(authority) => {
                 writeln!(out, "From now on {names} will trust this root:")?;
-                let root = self.authority.trusted().next();
+                let root = authority.trusted().next();
                 if let Some(root) = root.and_then(CertificateFacts::read) {
                     writeln!(out, "  {}", Line(&root.subject))?;
                     writeln!(out, "  SHA-256 {}", root.fingerprint)?;
                     writeln!(out, "  valid until {}", root.not_after.date())?;
                 }
-                let vouches = self.authority.vouches();
+                let vouches = authority.vouches();
                 writeln!(out, "  It {}.", Line(&vouches.to_string()))?;
                 if !vouches.limits_addresses {
                     let text = "Its constraints leave addresses open; tollgate signs for 127.0.0.1 and ::1 only.";
                     writeln!(out, "  {text}")?;
                 }
             }
-            Direction::Uninstall => {
+            Wish::Uninstall(roots) => {
                 writeln!(out, "{names} will not trust these any longer:")?;
-                for root in self.authority.trusted() {
+                for root in roots {
                     writeln!(out, "  SHA-256 {}", certificates::fingerprint(root))?;
                 }
             }

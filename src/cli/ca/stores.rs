@@ -14,8 +14,7 @@ use std::process::{Command, Output, Stdio};
 
 use rustls::pki_types::CertificateDer;
 
-use super::export::{alias, write_public};
-use crate::net::certificates::{certificate_pem, certificates_in};
+use super::export::write_public;
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -186,7 +185,7 @@ impl Machine {
         root: &CertificateDer<'_>,
     ) -> Result<Vec<Step>, StoreError> {
         match store {
-            Store::System => self.install_system(ca_pem, root),
+            Store::System => super::install::system::install(self, ca_pem, root),
             Store::Nss => super::install::nss::install(self, ca_pem, root),
             Store::Java => super::install::java::install(self, ca_pem, root),
         }
@@ -202,102 +201,10 @@ impl Machine {
         roots: &[CertificateDer<'_>],
     ) -> Result<Vec<Step>, StoreError> {
         match store {
-            Store::System => self.uninstall_system(roots),
+            Store::System => super::install::system::uninstall(self, roots),
             Store::Nss => super::install::nss::uninstall(self, roots),
             Store::Java => super::install::java::uninstall(self, roots),
         }
-    }
-
-    fn install_system(
-        &self,
-        ca_pem: &Path,
-        root: &CertificateDer<'_>,
-    ) -> Result<Vec<Step>, StoreError> {
-        let anchors = match self.system()? {
-            System::Anchors(anchors) => anchors,
-            System::Keychain { security, keychain } => {
-                if self.in_keychain(&security, &keychain, root) {
-                    return Ok(Vec::new());
-                }
-                let add = ["add-trusted-cert", "-d", "-r", "trustRoot", "-k"];
-                let mut command = run(&security, &add);
-                command.extend([keychain.into_os_string(), ca_pem.into()]);
-                return Ok(vec![Step::Run(command)]);
-            }
-        };
-        if !anchors.files_of(std::slice::from_ref(root)).is_empty() {
-            return Ok(Vec::new());
-        }
-        let to = anchors.directory.join(format!("{}.crt", alias(root)));
-        Ok(vec![
-            Step::Write {
-                from: ca_pem.to_owned(),
-                to,
-                pem: certificate_pem(root),
-            },
-            Step::Run(run(&anchors.tool, anchors.after_adding)),
-        ])
-    }
-
-    fn uninstall_system(&self, roots: &[CertificateDer<'_>]) -> Result<Vec<Step>, StoreError> {
-        match self.system()? {
-            System::Anchors(anchors) => {
-                let files = anchors.files_of(roots);
-                let update = Step::Run(run(&anchors.tool, anchors.after_removing));
-                let update = (!files.is_empty()).then_some(update);
-                Ok(files.into_iter().map(Step::Remove).chain(update).collect())
-            }
-            System::Keychain { security, keychain } => Ok(roots
-                .iter()
-                .filter(|root| self.in_keychain(&security, &keychain, root))
-                .map(|root| {
-                    let mut command = run(&security, &["delete-certificate", "-t", "-Z"]);
-                    command.push(digits(root).into());
-                    command.push(keychain.clone().into_os_string());
-                    Step::Run(command)
-                })
-                .collect()),
-        }
-    }
-
-    fn system(&self) -> Result<System, StoreError> {
-        if self.macos {
-            let security = self.tool("security").ok_or(StoreError::NoTool {
-                tool: "security",
-                package: "it comes with macOS",
-            })?;
-            let keychain = self.root.join("Library/Keychains/System.keychain");
-            return Ok(System::Keychain { security, keychain });
-        }
-        let found = ANCHORS
-            .iter()
-            .map(|(place, ..)| place)
-            .zip(ANCHORS)
-            .find(|(place, _)| self.root.join(place).is_dir());
-        let Some((place, (_, tool, adding, removing))) = found else {
-            let places = ANCHORS.map(|(place, ..)| format!("/{place}"));
-            return Err(StoreError::NoStore {
-                store: "system store",
-                looked_for: places.join(", "),
-            });
-        };
-        let tool = self.tool(tool).ok_or(StoreError::NoTool {
-            tool,
-            package: "install the package ca-certificates",
-        })?;
-        Ok(System::Anchors(Anchors {
-            directory: self.root.join(place),
-            tool,
-            after_adding: adding,
-            after_removing: removing,
-        }))
-    }
-
-    fn in_keychain(&self, security: &Path, keychain: &Path, root: &CertificateDer<'_>) -> bool {
-        let mut list = run(security, &["find-certificate", "-a", "-Z"]);
-        list.push(keychain.into());
-        self.said(&list)
-            .is_some_and(|text| text.contains(&digits(root)))
     }
 
     /// What a command prints, if it succeeds.
@@ -308,82 +215,10 @@ impl Machine {
     }
 }
 
-/// Below the root directory: where the administrator's roots go, the tool that takes them from there, and its
-/// arguments after adding and after removing. Debian's keeps a removed one unless it starts afresh.
-type Place = (
-    &'static str,
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-);
-const ANCHORS: [Place; 4] = [
-    (
-        "usr/local/share/ca-certificates",
-        "update-ca-certificates",
-        &[],
-        &["--fresh"],
-    ),
-    (
-        "etc/pki/ca-trust/source/anchors",
-        "update-ca-trust",
-        &["extract"],
-        &["extract"],
-    ),
-    (
-        "etc/ca-certificates/trust-source/anchors",
-        "update-ca-trust",
-        &["extract"],
-        &["extract"],
-    ),
-    (
-        "etc/pki/trust/anchors",
-        "update-ca-certificates",
-        &[],
-        &["--fresh"],
-    ),
-];
-
-enum System {
-    Anchors(Anchors),
-    Keychain {
-        security: PathBuf,
-        keychain: PathBuf,
-    },
-}
-
-struct Anchors {
-    directory: PathBuf,
-    tool: PathBuf,
-    after_adding: &'static [&'static str],
-    after_removing: &'static [&'static str],
-}
-
-impl Anchors {
-    /// The files that hold nothing but these certificates.
-    fn files_of(&self, roots: &[CertificateDer<'_>]) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten();
-        let mut files: Vec<PathBuf> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.is_file())
-            .filter(|path| {
-                let held = certificates_in(&fs::read(path).unwrap_or_default());
-                !held.is_empty() && held.iter().all(|one| roots.contains(one))
-            })
-            .collect();
-        files.sort();
-        files
-    }
-}
-
 /// A command of a tool and fixed arguments.
 pub(super) fn run(tool: &Path, arguments: &[&str]) -> Vec<OsString> {
     let arguments = arguments.iter().map(OsString::from);
     std::iter::once(tool.into()).chain(arguments).collect()
-}
-
-fn digits(der: &[u8]) -> String {
-    crate::net::certificates::fingerprint(der).replace(':', "")
 }
 
 fn is_program(file: &Path) -> bool {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 
 use super::finding::{Finding, Level};
-use super::no_proxy;
 use crate::cli::env::proxy_url;
+use crate::cli::environment::no_proxy::{entries, hides_bedrock};
 use crate::net::certificates::certificates_in;
 
 /// The gate and its files.
@@ -185,33 +185,23 @@ fn disagreements(variables: &Variables) -> Vec<Finding> {
 }
 
 fn no_proxy(variables: &Variables, proxied: bool) -> Vec<Finding> {
-    let region = region(variables);
-    let hosts = [
-        format!("bedrock-runtime.{region}.amazonaws.com"),
-        format!("bedrock-runtime.{region}.api.aws"),
-    ];
     let level = if proxied { Level::Fail } else { Level::Warn };
     let mut findings = Vec::new();
     for name in ["no_proxy", "NO_PROXY"] {
         let Some(list) = value(variables, name) else {
             continue;
         };
-        let mut hiding: Vec<&str> = hosts
-            .iter()
-            .flat_map(|host| no_proxy::hiding(list, host))
-            .collect();
-        hiding.dedup();
+        let (hiding, kept): (Vec<&str>, Vec<&str>) =
+            entries(list).partition(|entry| hides_bedrock(entry));
         if hiding.is_empty() {
             continue;
         }
         let text = format!(
-            "{name} holds {}, which leads calls to {} past the gate",
-            hiding.join(" and "),
-            hosts.first().map_or("", String::as_str)
+            "{name} holds {}, which leads calls to Bedrock past the gate",
+            hiding.join(" and ")
         );
-        let kept = no_proxy::without(list, &hosts);
-        findings
-            .push(Finding::new("no_proxy", level, text).mend(format!("export {name}='{kept}'")));
+        let mend = format!("export {name}='{}'", kept.join(","));
+        findings.push(Finding::new("no_proxy", level, text).mend(mend));
     }
     if findings.is_empty() {
         findings.push(Finding::ok("no_proxy", "hides no Bedrock host"));

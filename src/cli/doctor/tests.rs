@@ -189,36 +189,6 @@ fn each_conflict_is_found_and_mended() {
 }
 
 #[test]
-fn entries_of_no_proxy_count_as_any_client_reads_them() {
-    let host = "bedrock-runtime.us-east-1.amazonaws.com";
-    let rows = [
-        ("amazonaws.com", true),
-        (".amazonaws.com", true),
-        ("*.amazonaws.com", true),
-        ("AMAZONAWS.COM.", true),
-        ("bedrock-runtime.us-east-1.amazonaws.com:443", true),
-        ("us-east-1.amazonaws.com:8443", false),
-        ("com", true),
-        ("*", true),
-        ("naws.com", false),
-        ("bedrock-runtime.eu-west-1.amazonaws.com", false),
-        ("10.0.0.0/8", false),
-        ("::1", false),
-        (".", false),
-        ("", false),
-    ];
-    for (entry, hidden) in rows {
-        let found = no_proxy::hiding(entry, host);
-        assert_eq!(!found.is_empty(), hidden, "{entry}");
-    }
-    let list = "localhost, *.amazonaws.com 10.0.0.1";
-    assert_eq!(
-        no_proxy::without(list, &[host.to_owned()]),
-        "localhost,10.0.0.1"
-    );
-}
-
-#[test]
 fn the_region_is_the_one_that_clients_would_call() {
     let region = |variables: &[(&str, &str)]| {
         let variables = variables

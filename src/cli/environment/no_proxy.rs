@@ -35,10 +35,7 @@ pub struct Exceptions {
 pub fn exceptions(values: [String; 2]) -> Exceptions {
     let mut kept: Vec<&str> = Vec::new();
     let mut hiding: Vec<String> = Vec::new();
-    let entries = values
-        .iter()
-        .flat_map(|value| value.split([',', ' ', '\t', '\n']));
-    for entry in entries.map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in values.iter().flat_map(|value| entries(value)) {
         if !hides_bedrock(entry) {
             if !kept.contains(&entry) {
                 kept.push(entry);
@@ -56,6 +53,14 @@ pub fn exceptions(values: [String; 2]) -> Exceptions {
         kept: kept.join(","),
         hiding,
     }
+}
+
+/// The entries of a value.
+pub fn entries(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split([',', ' ', '\t', '\n'])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
 }
 
 /// Whether some client would not use a proxy for some Bedrock endpoint because of `entry`.

@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod process;
+pub(crate) mod run;
 pub(crate) mod signing;
 pub(crate) mod trickle;
 pub(crate) mod upstream;

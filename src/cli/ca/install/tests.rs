@@ -79,10 +79,13 @@ impl Bench {
         answer: &str,
     ) -> (Result<(), InstallError>, String) {
         let ca_pem = self.path("home/ca.pem");
+        let wish = match direction {
+            Direction::Install => Wish::Install(&self.authority),
+            Direction::Uninstall => Wish::Uninstall(certificates_in(&fs::read(&ca_pem).unwrap())),
+        };
         let request = Request {
             stores: vec![store],
-            direction,
-            authority: &self.authority,
+            wish,
             ca_pem: &ca_pem,
             yes,
         };
@@ -149,6 +152,26 @@ fn a_debian_store_takes_the_root_and_gives_back_exactly_it() {
     assert_eq!(bench.calls(), "update-ca-certificates --fresh\n");
     let again = bench.go(Store::System, Direction::Uninstall).unwrap();
     assert!(again.starts_with("nothing to do"), "{again}");
+}
+
+#[test]
+fn an_operators_root_that_somebody_else_put_there_stays() {
+    let bench = Bench::new();
+    let anchors = bench.dir(DEBIAN);
+    bench.tool("update-ca-certificates", "");
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let root = params.self_signed(&key).unwrap();
+    fs::write(bench.path("home/ca.pem"), root.pem()).unwrap();
+    fs::write(anchors.join("corp.crt"), root.pem()).unwrap();
+    let said = bench.go(Store::System, Direction::Uninstall).unwrap();
+    assert!(said.starts_with("nothing to do"), "{said}");
+    let ours = anchors.join(format!("{}.crt", alias(root.der())));
+    fs::write(&ours, root.pem()).unwrap();
+    bench.go(Store::System, Direction::Uninstall).unwrap();
+    assert!(!ours.exists());
+    assert!(anchors.join("corp.crt").exists());
 }
 
 #[test]
@@ -239,6 +262,26 @@ fn a_tool_that_fails_leaves_the_steps_to_take_by_hand() {
     let text = error.to_string();
     assert!(text.contains("(no rights)"), "{text}");
     assert!(text.contains("by hand: sudo "), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named_with_the_steps_to_take_by_hand() {
+    let bench = Bench::new();
+    bench.tool("update-ca-certificates", "");
+    let [new, _] = bench.names();
+    bench.dir(&format!("{DEBIAN}/{new}.crt/in the way"));
+    let text = bench
+        .go(Store::System, Direction::Install)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains(&format!(
+            "{new}.crt; to do it by hand: sudo install -m 0644 "
+        )),
+        "{text}"
+    );
+    assert!(text.ends_with("/update-ca-certificates"), "{text}");
+    assert_eq!(bench.calls(), "");
 }
 
 #[test]
