@@ -76,7 +76,7 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
     let prices_file = merged.prices_file.clone();
     let upstream_proxy = UpstreamProxy::from_options(&merged, |name| std::env::var(name).ok())?;
     let home = match (&home.home, &merged.home) {
-        (Some(home), _) | (None, Some(home)) => absolute(home)?,
+        (Some(home), _) | (None, Some(home)) => absolute(home),
         (None, None) => default_home()?,
     };
     let api_base = std::env::var("AISERVICE_API_BASE").ok();
@@ -107,17 +107,14 @@ pub fn load_prices(options: &Options, home: &HomeOption) -> Result<PriceBook, Co
 /// [`ConfigError`] as for [`load`].
 pub fn home_of(home: &HomeOption) -> Result<PathBuf, ConfigError> {
     match &home.home {
-        Some(home) => absolute(home),
+        Some(home) => Ok(absolute(home)),
         None => load(&Options::default(), home).map(|settings| settings.home),
     }
 }
 
-/// Its files are named to programs that may run in other directories.
-fn absolute(home: &Path) -> Result<PathBuf, ConfigError> {
-    std::path::absolute(home).map_err(|why| ConfigError::Invalid {
-        option: "home",
-        why: format!("`{}` is no directory: {why}", home.display()),
-    })
+/// Paths into the home are printed to be pasted, wherever that will be.
+fn absolute(home: &Path) -> PathBuf {
+    std::path::absolute(home).unwrap_or_else(|_| home.to_owned())
 }
 
 fn default_home() -> Result<PathBuf, ConfigError> {

@@ -253,7 +253,8 @@ async fn signals_reach_the_command_and_do_not_end_us_before_it() {
     for (signal, status) in [("TERM", 7), ("HUP", 8), ("USR1", 9), ("USR2", 10)] {
         let place = Place::new();
         let script = "trap 'exit 7' TERM; trap 'exit 8' HUP; trap 'exit 9' USR1; trap 'exit 10' USR2; \
-                      trap '' INT QUIT; echo ready; i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.02; done";
+                      trap '' INT QUIT; echo ready; \
+                      i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.02; done";
         let (run, ready) = Running::start(place.run(&["--", "sh", "-c", script]))
             .line()
             .await;
@@ -265,26 +266,6 @@ async fn signals_reach_the_command_and_do_not_end_us_before_it() {
         assert_eq!(ended, Some(status), "{signal}: {said}");
         assert!(said.contains("no Bedrock call was seen"), "{said}");
     }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn what_we_were_told_to_ignore_the_command_ignores_as_well() {
-    let place = Place::new();
-    let run = place.run(&["--quiet", "--", "grep", "SigIgn", "/proc/self/status"]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]);
-    shell.arg(run.get_program()).args(run.get_args());
-    shell.env_clear().envs(
-        run.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    let output = shell.output().unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let mask = printed.trim().strip_prefix("SigIgn:").unwrap().trim();
-    let mask = u64::from_str_radix(mask, 16).unwrap();
-    assert_eq!(mask & 0b11, 0b11, "{printed}");
-    assert_eq!(mask & 0b100, 0, "QUIT is not ignored: {printed}");
 }
 
 #[test]
@@ -322,6 +303,26 @@ async fn a_gate_that_ends_before_the_command_is_missed() {
     let (status, said) = run.end().await;
     assert_eq!(status, Some(0));
     assert!(said.contains(&told), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_we_were_told_to_ignore_the_command_ignores_as_well() {
+    let place = Place::new();
+    let run = place.run(&["--quiet", "--", "grep", "SigIgn", "/proc/self/status"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]);
+    shell.arg(run.get_program()).args(run.get_args());
+    shell.env_clear().envs(
+        run.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = shell.output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let mask = printed.trim().strip_prefix("SigIgn:").unwrap().trim();
+    let mask = u64::from_str_radix(mask, 16).unwrap();
+    assert_eq!(mask & 0b11, 0b11, "{printed}");
+    assert_eq!(mask & 0b100, 0, "QUIT is not ignored: {printed}");
 }
 
 #[test]

@@ -5,12 +5,10 @@
 //! is reaped only after it has been seen to end, so a signal can never reach a stranger with its number. POSIX.1 shell
 //! §2.8.2 for exit statuses.
 
-use std::fs::{self, File};
-use std::future::poll_fn;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Command, ExitStatus};
-use std::task::Poll;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
@@ -19,14 +17,19 @@ use tokio::task::spawn_blocking;
 /// A running command, with our own ends tied to its.
 pub(super) struct Child {
     process: process::Child,
-    heard: Vec<Heard>,
+    signals: Signals,
+    /// Nobody but us can tell it of an interrupt.
+    alone: bool,
 }
 
-/// A signal that we listen for, and whether the command is told.
-struct Heard {
-    arrivals: Arrivals,
-    signal: Signal,
-    passed: bool,
+/// Those of the signals that we were not told to ignore.
+struct Signals {
+    terminate: Option<Arrivals>,
+    hang_up: Option<Arrivals>,
+    interrupt: Option<Arrivals>,
+    quit: Option<Arrivals>,
+    user1: Option<Arrivals>,
+    user2: Option<Arrivals>,
 }
 
 /// Not found: the status that shells give.
@@ -39,35 +42,13 @@ const SIGNALLED: i32 = 128;
 impl Child {
     /// Starts `command`.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        // At a terminal the command gets these without us.
-        let alone = File::open("/dev/tty").is_err();
-        let kinds = [
-            (SignalKind::terminate(), Signal::TERM, true),
-            (SignalKind::hangup(), Signal::HUP, true),
-            (SignalKind::interrupt(), Signal::INT, alone),
-            (SignalKind::quit(), Signal::QUIT, alone),
-            (SignalKind::user_defined1(), Signal::USR1, true),
-            (SignalKind::user_defined2(), Signal::USR2, true),
-        ];
-        let listen = |(kind, signal_, passed)| {
-            Ok::<_, io::Error>(Heard {
-                arrivals: signal(kind)?,
-                signal: signal_,
-                passed,
-            })
-        };
-        // A signal that we were told to ignore (nohup, a job in the background) the command ignores as well, and would not
-        // if we had a handler before it was started. For all others there is one before it can be asked for.
-        let ignored = ignored();
-        let (late, early): (Vec<_>, Vec<_>) = kinds
-            .into_iter()
-            .partition(|(kind, ..)| is_in(ignored, *kind));
-        let mut heard: Vec<Heard> = early.into_iter().map(listen).collect::<Result<_, _>>()?;
-        let process = command.spawn()?;
-        for kind in late {
-            heard.push(listen(kind)?);
-        }
-        Ok(Self { process, heard })
+        // Before there is a command: from its first moment on, nothing may end us and leave it behind.
+        let signals = Signals::listen(ignored())?;
+        Ok(Self {
+            process: command.spawn()?,
+            signals,
+            alone: File::open("/dev/tty").is_err(),
+        })
     }
 
     /// Waits for its end; gives the exit status to pass on.
@@ -85,42 +66,63 @@ impl Child {
                     seen.map_err(io::Error::other)??;
                     return self.process.wait().map(status);
                 }
-                received = next(&mut self.heard) => received,
+                received = self.signals.next() => received,
             };
-            if let Some(received) = received
-                && let Err(error) = kill_process(pid, received)
-            {
+            let from_terminal = matches!(received, Signal::INT | Signal::QUIT) && !self.alone;
+            if !from_terminal && let Err(error) = kill_process(pid, received) {
                 tracing::warn!(%error, signal = ?received, "the signal could not be passed on");
             }
         }
     }
 }
 
-/// The next signal that arrives; `None` when the command is not told of it.
-async fn next(heard: &mut [Heard]) -> Option<Signal> {
-    poll_fn(|context| {
-        for heard in heard.iter_mut() {
-            if let Poll::Ready(Some(())) = heard.arrivals.poll_recv(context) {
-                return Poll::Ready(heard.passed.then_some(heard.signal));
-            }
+impl Signals {
+    /// A handler would be undone for the command, and what is ignored for us (by nohup, or as a job in the background)
+    /// has to be ignored for it: such a signal gets none.
+    fn listen(ignored: u64) -> io::Result<Self> {
+        let arrivals = |kind: SignalKind| {
+            let bit = u32::try_from(kind.as_raw_value() - 1).ok();
+            let is_ignored = bit.and_then(|bit| ignored.checked_shr(bit)).unwrap_or(0) & 1 == 1;
+            (!is_ignored).then(|| signal(kind)).transpose()
+        };
+        Ok(Self {
+            terminate: arrivals(SignalKind::terminate())?,
+            hang_up: arrivals(SignalKind::hangup())?,
+            interrupt: arrivals(SignalKind::interrupt())?,
+            quit: arrivals(SignalKind::quit())?,
+            user1: arrivals(SignalKind::user_defined1())?,
+            user2: arrivals(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            () = arrival(&mut self.terminate) => Signal::TERM,
+            () = arrival(&mut self.hang_up) => Signal::HUP,
+            () = arrival(&mut self.interrupt) => Signal::INT,
+            () = arrival(&mut self.quit) => Signal::QUIT,
+            () = arrival(&mut self.user1) => Signal::USR1,
+            () = arrival(&mut self.user2) => Signal::USR2,
         }
-        Poll::Pending
-    })
-    .await
+    }
 }
 
-/// The signals that this process ignores, a bit each from the lowest number on; all of them where nobody tells.
+async fn arrival(arrivals: &mut Option<Arrivals>) {
+    let received = match arrivals {
+        Some(arrivals) => arrivals.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The signals that this process was started to ignore, one bit each, where the system tells: Linux does (proc(5)).
 fn ignored() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
-        .unwrap_or(u64::MAX)
-}
-
-fn is_in(set: u64, kind: SignalKind) -> bool {
-    let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or(u32::MAX);
-    set.checked_shr(bit).is_some_and(|rest| rest & 1 == 1)
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Returns when the process has ended, and leaves it to be reaped.
@@ -173,14 +175,6 @@ pub(super) fn status_of_start(error: &io::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sets_of_signals_are_read_from_the_lowest_number_on() {
-        for (set, inside) in [(0, false), (1, true), (1 << 1, false), (u64::MAX, true)] {
-            assert_eq!(is_in(set, SignalKind::hangup()), inside, "{set:x}");
-        }
-        assert!(is_in(1 << 14, SignalKind::terminate()));
-    }
 
     #[test]
     fn statuses_are_those_of_a_shell() {
