@@ -80,6 +80,8 @@ fn greeting(address: SocketAddr, home: &Path) -> String {
            export AWS_CA_BUNDLE={home}/bundle.pem\n\
          For Node.js:  export NODE_EXTRA_CA_CERTS={home}/ca.pem\n\
          For curl:     curl -x http://{address} --cacert {home}/ca.pem …\n\
+         One program:  tollgate run --home {home} -- COMMAND\n\
+         A browser:    http://{address}/ has these lines and the certificate\n\
          Records:      tollgate log -f --home {home}\n",
         env!("CARGO_PKG_VERSION"),
     )
