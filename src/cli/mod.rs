@@ -4,6 +4,7 @@
 //! 2 wrong usage or configuration.
 
 pub mod ca;
+pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod env;
@@ -101,6 +102,13 @@ enum Command {
     Man(generate::ManArgs),
     /// The certificate that clients must trust: show, export, install, rotate it, and check who trusts it
     Ca(ca::CaArgs),
+    /// Validate a configuration: says file, line and what to do
+    Check {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: check::CheckArgs,
+    },
     /// Look at everything that usually goes wrong, and say what mends it
     Doctor(doctor::DoctorArgs),
 }
@@ -145,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         Command::Ca(args) => ca::run(&args),
+        Command::Check { home, args } => check::run(&args, &home),
         Command::Doctor(args) => doctor::run(&args),
     };
     match result {
