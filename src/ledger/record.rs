@@ -154,6 +154,45 @@ pub struct Payload {
 }
 
 impl UsageRecord {
+    /// A record in which nothing is known but this; it has failed until somebody says otherwise.
+    #[must_use]
+    pub fn new(id: String, time: String, entry: Entry, client: String) -> Self {
+        Self {
+            id,
+            time,
+            entry,
+            client,
+            identity: Identity::default(),
+            route: None,
+            host: None,
+            region: None,
+            operation: None,
+            model: None,
+            model_name: None,
+            response_model: None,
+            service_tier: None,
+            performance_latency: None,
+            stream: false,
+            status: None,
+            error_type: None,
+            aws_request_id: None,
+            usage: TokenUsage::default(),
+            units: BTreeMap::new(),
+            cost: Cost::unpriced(),
+            finish_reason: None,
+            outcome: Outcome::Failed,
+            request_bytes: 0,
+            response_bytes: 0,
+            duration_ms: 0.0,
+            first_byte_ms: None,
+            first_token_ms: None,
+            tags: BTreeMap::new(),
+            invocation_id: None,
+            attempt: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// About how much memory the record's texts take: what a bounded queue counts.
     #[must_use]
     pub fn text_bytes(&self) -> usize {

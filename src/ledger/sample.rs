@@ -73,40 +73,11 @@ pub(crate) fn full() -> UsageRecord {
 
 /// A record that knows nothing it need not know.
 pub(crate) fn bare() -> UsageRecord {
-    UsageRecord {
-        id: Uuid::now_v7().to_string(),
-        time: "2026-11-22T03:04:05Z".to_owned(),
-        entry: Entry::Tunnel,
-        client: "[::1]:1".to_owned(),
-        identity: Identity::default(),
-        route: None,
-        host: None,
-        region: None,
-        operation: None,
-        model: None,
-        model_name: None,
-        response_model: None,
-        service_tier: None,
-        performance_latency: None,
-        stream: false,
-        status: None,
-        error_type: None,
-        aws_request_id: None,
-        usage: TokenUsage::default(),
-        units: std::collections::BTreeMap::new(),
-        cost: Cost::unpriced(),
-        finish_reason: None,
-        outcome: Outcome::Failed,
-        request_bytes: 0,
-        response_bytes: 0,
-        duration_ms: 0.0,
-        first_byte_ms: None,
-        first_token_ms: None,
-        tags: std::collections::BTreeMap::new(),
-        invocation_id: None,
-        attempt: None,
-        notes: Vec::new(),
-    }
+    let (id, time) = (
+        Uuid::now_v7().to_string(),
+        "2026-11-22T03:04:05Z".to_owned(),
+    );
+    UsageRecord::new(id, time, Entry::Tunnel, "[::1]:1".to_owned())
 }
 
 /// A bare record at a time of its own.

@@ -44,7 +44,7 @@ impl<'a> Drain<'a> {
     /// Whether the client is gone and its answer is read on.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        lock(&self.running).is_some()
+        self.limits.is_some() && lock(&self.running).is_some()
     }
 
     /// The client is gone. Whether its answer is read on; not if nobody wants that, or too many are.

@@ -3,7 +3,6 @@
 //! Both directions of the relay write here; each holds the lock for the time of one piece and never across a wait. An
 //! exchange is settled once, by whoever sees its end first.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,8 +19,7 @@ use super::{Services, caller, settle};
 use crate::aws::sigv4::Credentials;
 use crate::aws::{Endpoint, Service, mask, sts};
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
-use crate::spend::Cost;
-use crate::usage::{ExchangeObserver, TokenUsage};
+use crate::usage::ExchangeObserver;
 use crate::wire::http1::{RequestHead, ResponseHead, Scheme};
 
 /// When and where a request head arrived.
@@ -80,40 +78,8 @@ impl Arrival {
     /// A record in which nothing is known but this.
     #[must_use]
     pub fn record(&self, entry: Entry) -> UsageRecord {
-        UsageRecord {
-            id: self.id.to_string(),
-            time: rfc3339(self.time),
-            entry,
-            client: self.client.to_string(),
-            identity: Identity::default(),
-            route: None,
-            host: None,
-            region: None,
-            operation: None,
-            model: None,
-            model_name: None,
-            response_model: None,
-            service_tier: None,
-            performance_latency: None,
-            stream: false,
-            status: None,
-            error_type: None,
-            aws_request_id: None,
-            usage: TokenUsage::default(),
-            units: BTreeMap::new(),
-            cost: Cost::unpriced(),
-            finish_reason: None,
-            outcome: Outcome::Failed,
-            request_bytes: 0,
-            response_bytes: 0,
-            duration_ms: 0.0,
-            first_byte_ms: None,
-            first_token_ms: None,
-            tags: BTreeMap::new(),
-            invocation_id: None,
-            attempt: None,
-            notes: Vec::new(),
-        }
+        let (id, time) = (self.id.to_string(), rfc3339(self.time));
+        UsageRecord::new(id, time, entry, self.client.to_string())
     }
 
     /// Milliseconds since then.

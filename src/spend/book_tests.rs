@@ -1,20 +1,16 @@
 //! Which price applies: the order of the search, over the built-in book, the operator's tables and a file.
 
-use super::book::Wanted;
-use super::builtin;
 use super::charge::PricedCall;
-use super::cost::CostStatus::{self, Derived, Exact};
-use super::litellm::PriceFile;
+use super::cost::CostStatus::{self, Derived};
 use super::operator::{Overrides, PriceEntry};
-use super::price::{Band, Kind};
 use super::*;
 use crate::aws::Service::{self, AgentRuntime, Mantle, Runtime};
 use crate::usage::{TokenUsage, UsageSource};
 
-const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+pub(super) const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 /// A hundred thousand tokens in and as many out: the cost is a tenth of the sum of both rates.
-fn usage() -> TokenUsage {
+pub(super) fn usage() -> TokenUsage {
     TokenUsage {
         input_tokens: Some(100_000),
         output_tokens: Some(100_000),
@@ -23,7 +19,7 @@ fn usage() -> TokenUsage {
     }
 }
 
-fn call<'a>(model: &'a str, region: &'a str, usage: &'a TokenUsage) -> PricedCall<'a> {
+pub(super) fn call<'a>(model: &'a str, region: &'a str, usage: &'a TokenUsage) -> PricedCall<'a> {
     PricedCall {
         model: Some(model),
         response_model: None,
@@ -37,7 +33,12 @@ fn call<'a>(model: &'a str, region: &'a str, usage: &'a TokenUsage) -> PricedCal
 }
 
 /// `USD KEY STATUS` for a hundred thousand tokens in and out.
-fn priced(book: &PriceBook, model: &str, endpoint: Option<Service>, region: &str) -> String {
+pub(super) fn priced(
+    book: &PriceBook,
+    model: &str,
+    endpoint: Option<Service>,
+    region: &str,
+) -> String {
     let usage = usage();
     let cost = book.cost(&PricedCall {
         endpoint,
@@ -50,54 +51,16 @@ fn priced(book: &PriceBook, model: &str, endpoint: Option<Service>, region: &str
     }
 }
 
-fn with_tables(toml: &str) -> PriceBook {
+pub(super) fn with_tables(toml: &str) -> PriceBook {
     PriceBook::builtin().with_overrides(tables(toml))
 }
 
-fn tables(toml: &str) -> Overrides {
+pub(super) fn tables(toml: &str) -> Overrides {
     #[derive(serde::Deserialize)]
     struct File {
         price: Vec<PriceEntry>,
     }
     Overrides::new(&toml::from_str::<File>(toml).unwrap().price).unwrap()
-}
-
-#[test]
-fn the_built_in_book_is_whole_and_every_row_is_found_by_its_own_name() {
-    let book = PriceBook::builtin();
-    let rows: Vec<_> = book.rows().collect();
-    assert_eq!(rows.len(), builtin::BOOK.lines().count() - 1);
-    assert_eq!(rows.len(), 520);
-    let mut keys = std::collections::HashSet::new();
-    let counted = usage();
-    for row in rows {
-        assert!(keys.insert(row.to_string()), "{row}");
-        assert_eq!(
-            book.row(&row.id, row.endpoint, row.region.as_deref()),
-            Some(row)
-        );
-        assert_eq!(row.price.as_of.as_deref(), Some("2026-11-22"));
-        let wanted = Wanted {
-            model: &row.id,
-            response_model: None,
-            endpoint: Some(row.endpoint),
-            region: row.region.as_deref(),
-            tier: "default",
-        };
-        let found = book.find(&wanted, &mut |_| {}).unwrap();
-        assert_eq!(found.key, row.to_string());
-        assert_eq!(found.price, &row.price);
-        let cost = book.cost(&PricedCall {
-            endpoint: Some(row.endpoint),
-            ..call(&row.id, row.region.as_deref().unwrap_or_default(), &counted)
-        });
-        // Only what has no rate at all costs nothing that can be told; nothing costs 0.
-        assert_eq!(cost.usd.is_none(), row.price.bands.is_empty(), "{row}");
-        assert_ne!(cost.usd.map(|usd| usd.picos()), Some(0), "{row}");
-        if row.price.note.is_some() {
-            assert_ne!(cost.status, Exact, "{row}");
-        }
-    }
 }
 
 /// A name, a model, the region, and what comes out at the runtime endpoint.
@@ -461,278 +424,4 @@ fn a_prompt_router_costs_what_the_model_costs_that_it_chose() {
         ..call("us.amazon.nova-lite-v1:0", "us-east-1", &usage)
     });
     assert_eq!(cost.price_key.as_deref(), Some("us.amazon.nova-lite-v1:0"));
-}
-
-const PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
-const TABLES: &str = r#"
-        [[price]]
-        model = "*nova*"
-        input = 1
-        output = 2
-        as_of = "2026-12-01"
-        [[price]]
-        model = "us.amazon.nova-pro-v1:0"
-        input = "3"
-        output = "4.5"
-        [[price]]
-        model = "us.amazon.nova-pro-v1:0"
-        region = "us-west-2"
-        input = 5
-        output = 5
-        [[price]]
-        model = "us.amazon.nova-pro-v1:0"
-        tier = "reserved"
-        input = 6
-        output = 6
-        [[price]]
-        model = "*nova-lite*"
-        input = 7
-        output = 7
-        [[price]]
-        model = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
-        like = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
-        [[price]]
-        model = "imported"
-        like = "us.amazon.nova-pro-v1:0"
-        multiplier = "0.5"
-        [[price]]
-        model = "circle"
-        like = "a.circle"
-        [[price]]
-        model = "a.circle"
-        like = "b.circle"
-        [[price]]
-        model = "us.meta.*"
-        multiplier = 0.87
-        "#;
-/// A model, the region, and what comes out with those tables.
-const BY_TABLES: &[(&str, &str, &str)] = &[
-    (
-        "eu.amazon.nova-pro-v1:0",
-        "us-east-1",
-        "0.3 override:*nova* exact",
-    ),
-    // The first glob of the file, not the longest.
-    (
-        "us.amazon.nova-lite-v1:0",
-        "us-east-1",
-        "0.3 override:*nova* exact",
-    ),
-    (
-        "us.amazon.nova-pro-v1:0",
-        "us-east-1",
-        "0.75 override:us.amazon.nova-pro-v1:0 exact",
-    ),
-    (
-        "us.amazon.nova-pro-v1:0",
-        "us-west-2",
-        "1 override:us.amazon.nova-pro-v1:0@us-west-2 exact",
-    ),
-    (
-        "arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova-pro-v1:0",
-        "us-east-1",
-        "0.75 override:us.amazon.nova-pro-v1:0 exact",
-    ),
-    (
-        PROFILE,
-        "us-east-1",
-        "1.98 override:arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc=>us.anthropic.claude-sonnet-4-5-20250929-v1:0 exact",
-    ),
-    (
-        "imported",
-        "us-east-1",
-        "0.375 override:imported=>override:us.amazon.nova-pro-v1:0×0.5 exact",
-    ),
-    ("circle", "us-east-1", "unpriced"),
-    (
-        "us.meta.llama3-3-70b-instruct-v1:0",
-        "us-east-1",
-        "0.12528 override:us.meta.*=>us.meta.llama3-3-70b-instruct-v1:0×0.87 exact",
-    ),
-    ("us.meta.nothing", "us-east-1", "unpriced"),
-    // A table for a model says nothing of its profiles.
-    (
-        "us-gov.amazon.nova-micro-v1:0",
-        "us-gov-east-1",
-        "0.3 override:*nova* exact",
-    ),
-    (
-        "meta.llama3-3-70b-instruct-v1:0",
-        "us-east-1",
-        "0.144 meta.llama3-3-70b-instruct-v1:0 exact",
-    ),
-];
-
-#[test]
-fn the_operators_tables_stand_before_everything() {
-    let book = with_tables(TABLES);
-    for (model, region, expected) in BY_TABLES {
-        assert_eq!(
-            priced(&book, model, Some(Runtime), region),
-            *expected,
-            "{model}"
-        );
-    }
-    let usage = usage();
-    let cost = book.cost(&PricedCall {
-        service_tier: Some("reserved"),
-        ..call("us.amazon.nova-pro-v1:0", "us-east-1", &usage)
-    });
-    assert_eq!(
-        cost.price_key.as_deref(),
-        Some("override:us.amazon.nova-pro-v1:0#reserved")
-    );
-    assert_eq!(cost.usd.unwrap().to_string(), "1.2");
-    let cost = book.cost(&call("amazon.nova-lite-v1:0", "us-east-1", &usage));
-    assert_eq!(cost.price_as_of.as_deref(), Some("2026-12-01"));
-}
-
-#[test]
-fn like_obeys_the_partition_of_the_call() {
-    let book = with_tables("[[price]]\nmodel = \"mine\"\nlike = \"amazon.nova-lite-v1:0\"");
-    // The region may be told by the ARN alone.
-    let profile = "arn:aws-us-gov:bedrock:us-gov-east-1:1:application-inference-profile/x";
-    let by_arn = with_tables(&format!(
-        "[[price]]\nmodel = \"{profile}\"\nlike = \"amazon.nova-lite-v1:0\""
-    ));
-    assert_eq!(priced(&by_arn, profile, Some(Runtime), ""), "unpriced");
-    for (region, expected) in [
-        (
-            "us-gov-west-1",
-            "0.036 override:mine=>amazon.nova-lite-v1:0@us-gov-west-1 exact",
-        ),
-        ("us-gov-east-1", "unpriced"),
-        (
-            "us-east-1",
-            "0.03 override:mine=>amazon.nova-lite-v1:0 exact",
-        ),
-    ] {
-        assert_eq!(priced(&book, "mine", Some(Runtime), region), expected);
-    }
-}
-
-#[test]
-fn the_file_stands_before_the_built_in_rows_of_the_same_step() {
-    let file = r#"{
-        "amazon.nova-lite-v1:0": {"litellm_provider": "bedrock", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06},
-        "bedrock/us-gov-west-1/amazon.nova-micro-v1:0": {"litellm_provider": "bedrock", "input_cost_per_token": 2e-06, "output_cost_per_token": 1e-06},
-        "bedrock_mantle/amazon.nova-pro-v1:0": {"litellm_provider": "bedrock_mantle", "input_cost_per_token": 3e-06, "output_cost_per_token": 1e-06},
-        "acme.new": {"litellm_provider": "bedrock", "input_cost_per_token": 4e-06, "output_cost_per_token": 1e-06}}"#;
-    let book =
-        PriceBook::builtin().with_file(PriceFile::parse(file, "f", Some("2026-12-02")).unwrap());
-    for (model, endpoint, region, expected) in [
-        (
-            "amazon.nova-lite-v1:0",
-            Runtime,
-            "us-east-1",
-            "0.2 file:amazon.nova-lite-v1:0 exact",
-        ),
-        // A built-in row for the id as named beats the file's for its model.
-        (
-            "us.amazon.nova-lite-v1:0",
-            Runtime,
-            "us-east-1",
-            "0.03 us.amazon.nova-lite-v1:0 exact",
-        ),
-        (
-            "ca.amazon.nova-lite-v1:0",
-            Runtime,
-            "ca-central-1",
-            "0.2 file:amazon.nova-lite-v1:0 derived",
-        ),
-        // The file's commercial row is not for GovCloud, the built-in one is.
-        (
-            "amazon.nova-lite-v1:0",
-            Runtime,
-            "us-gov-west-1",
-            "0.036 amazon.nova-lite-v1:0@us-gov-west-1 exact",
-        ),
-        (
-            "amazon.nova-micro-v1:0",
-            Runtime,
-            "us-gov-west-1",
-            "0.3 file:bedrock/us-gov-west-1/amazon.nova-micro-v1:0 exact",
-        ),
-        (
-            "amazon.nova-micro-v1:0",
-            Runtime,
-            "us-east-1",
-            "0.0175 amazon.nova-micro-v1:0 exact",
-        ),
-        // Its own endpoint's built-in row beats the file's for the other endpoint.
-        (
-            "amazon.nova-pro-v1:0",
-            Runtime,
-            "us-east-1",
-            "0.4 amazon.nova-pro-v1:0 exact",
-        ),
-        (
-            "amazon.nova-pro-v1:0",
-            Mantle,
-            "us-east-1",
-            "0.4 file:bedrock_mantle/amazon.nova-pro-v1:0 exact",
-        ),
-        ("acme.new", Runtime, "us-east-1", "0.5 file:acme.new exact"),
-        (
-            "us.acme.new",
-            Runtime,
-            "us-east-1",
-            "0.5 file:acme.new derived",
-        ),
-    ] {
-        assert_eq!(
-            priced(&book, model, Some(endpoint), region),
-            expected,
-            "{model} in {region}"
-        );
-    }
-    // Each key once: the built-in row that can no longer apply is not listed.
-    let listed = book
-        .rows()
-        .filter(|row| &*row.id == "amazon.nova-lite-v1:0" && row.region.is_none());
-    assert_eq!(listed.count(), 1);
-    assert_eq!(book.rows().count(), 522);
-}
-
-#[test]
-fn rates_of_the_book_are_those_of_its_source() {
-    let book = PriceBook::builtin();
-    let rate = |id: &str, region, band, kind| {
-        let row = book.row(id, Runtime, region).unwrap();
-        row.price.bands.of(band).of(kind).map(|rate| rate.picos())
-    };
-    assert_eq!(
-        rate(
-            "jp.amazon.nova-2-lite-v1:0",
-            None,
-            Band::Priority,
-            Kind::Output
-        ),
-        Some(5_794_250)
-    );
-    assert_eq!(
-        rate(
-            "amazon.nova-micro-v1:0",
-            None,
-            Band::Standard,
-            Kind::CacheRead
-        ),
-        Some(8_750)
-    );
-    assert_eq!(
-        rate("cohere.rerank-v3-5:0", None, Band::Standard, Kind::Input),
-        None
-    );
-    // Listed twice, once with and once without batch and priority.
-    assert_eq!(
-        rate("moonshotai.kimi-k2.5", None, Band::Batch, Kind::Input),
-        Some(300_000)
-    );
-    assert_eq!(
-        rate("moonshotai.kimi-k2.5", None, Band::Priority, Kind::Output),
-        Some(5_250_000)
-    );
-    // Silent in the source, while the model's other rows have a long-context band.
-    let gov = book.row(SONNET, Runtime, Some("us-gov-west-1")).unwrap();
-    assert_eq!(gov.price.long_context_above, Some(200_000));
 }

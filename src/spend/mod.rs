@@ -15,7 +15,11 @@ pub mod ratios;
 pub mod tier;
 
 #[cfg(test)]
+mod book_operator_tests;
+#[cfg(test)]
 mod book_tests;
+#[cfg(test)]
+mod builtin_tests;
 #[cfg(test)]
 mod charge_tests;
 #[cfg(test)]
