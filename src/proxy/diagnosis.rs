@@ -1,7 +1,7 @@
 //! Says why AWS refused a request's credentials, in the record's notes and in one line of the log. The answer itself is
 //! passed on as it is.
 //!
-//! What can be wrong is `aws::diagnose`'s business; here is what it needs to know, kept for as long as an exchange runs.
+//! What can be wrong is `aws::diagnose`'s business; here is what it needs to know of the answer.
 
 use time::OffsetDateTime;
 
@@ -9,22 +9,13 @@ use crate::aws::diagnose::{Refusal, diagnose, http_date};
 use crate::ledger::UsageRecord;
 use crate::wire::http1::{RequestHead, ResponseHead};
 
-/// What a diagnosis is made from.
+/// What of an answer a diagnosis is made from.
+#[derive(Debug, Default)]
 pub(super) struct Suspect {
-    request: RequestHead,
     answered: Option<OffsetDateTime>,
 }
 
 impl Suspect {
-    /// Keeps the head of a request.
-    #[must_use]
-    pub(super) fn new(request: &RequestHead) -> Self {
-        Self {
-            request: request.clone(),
-            answered: None,
-        }
-    }
-
     /// Notes what the upstream's clock shows.
     pub(super) fn answered(&mut self, head: &ResponseHead) {
         if head.status() >= 400 {
@@ -32,8 +23,13 @@ impl Suspect {
         }
     }
 
-    /// Notes in `record` what is wrong with the credentials, if they were refused.
-    pub(super) fn explain(&self, record: &mut UsageRecord, now: OffsetDateTime) {
+    /// Notes in `record` what is wrong with the credentials of `request`, if they were refused.
+    pub(super) fn explain(
+        &self,
+        request: &RequestHead,
+        record: &mut UsageRecord,
+        now: OffsetDateTime,
+    ) {
         let (Some(status), Some(host)) = (record.status, record.host.as_deref()) else {
             return;
         };
@@ -42,7 +38,7 @@ impl Suspect {
             error_type: record.error_type.as_deref(),
             date: self.answered,
         };
-        let findings = diagnose(&self.request, host, &refusal, now);
+        let findings = diagnose(request, host, &refusal, now);
         if findings.is_empty() {
             return;
         }

@@ -267,7 +267,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 struct Answer<'a> {
     services: &'a Services,
     arrival: Arrival,
-    meter: &'a Meter,
+    meter: &'a Meter<'a>,
     head: &'a RequestHead,
     host: &'a str,
     observed: bool,

@@ -36,8 +36,9 @@ pub struct Arrival {
 }
 
 /// The running account of one exchange.
-pub struct Meter {
+pub struct Meter<'a> {
     arrival: Arrival,
+    head: &'a RequestHead,
     state: Mutex<State>,
 }
 
@@ -89,10 +90,10 @@ impl Arrival {
     }
 }
 
-impl Meter {
+impl<'a> Meter<'a> {
     /// Opens the account of a request that goes by `plan`.
     #[must_use]
-    pub fn new(arrival: Arrival, head: &RequestHead, plan: &Plan, services: &Services) -> Self {
+    pub fn new(arrival: Arrival, head: &'a RequestHead, plan: &Plan, services: &Services) -> Self {
         let settings = &services.settings;
         let host = &plan.origin.host;
         // Other services of AWS carry credentials in their bodies: their heads are all that is ever kept of them.
@@ -148,7 +149,7 @@ impl Meter {
             observer,
             payload,
             session: learns.then(Vec::new),
-            suspect: plan.observed.then(|| Suspect::new(head)),
+            suspect: plan.observed.then(Suspect::default),
             terms: Terms {
                 // Behind a name that does not tell, a call of Bedrock Runtime is one all the same.
                 endpoint: endpoint.or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
@@ -162,6 +163,7 @@ impl Meter {
         };
         Self {
             arrival,
+            head,
             state: Mutex::new(state),
         }
     }
@@ -290,7 +292,7 @@ impl Meter {
             }
         }
         if let Some(suspect) = suspect {
-            suspect.explain(&mut record, OffsetDateTime::now_utc());
+            suspect.explain(self.head, &mut record, OffsetDateTime::now_utc());
         }
         Some(Settled {
             record,

@@ -30,7 +30,7 @@ pub struct Relay<'a> {
     /// Ledger and log.
     pub services: &'a Services,
     /// The account of this exchange.
-    pub meter: &'a Meter,
+    pub meter: &'a Meter<'a>,
     /// The request's method: it frames the response.
     pub method: &'a str,
     /// The request's version: HTTP/1.0 clients know no interim responses.
