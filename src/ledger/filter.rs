@@ -79,10 +79,10 @@ pub struct StatusRange {
 /// The conditions of a query, ready to stand behind WHERE.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Each of these has an index of its own. One of them has to hold, unless there are none.
-    arms: Vec<String>,
-    /// All of these have to hold, too: each with ` AND ` before it.
+    /// All of these have to hold: each with ` AND ` before it.
     rest: String,
+    /// Texts each of which a record has in one of the columns that spans tell of.
+    lookups: Vec<String>,
     values: Vec<(String, Value)>,
 }
 
@@ -151,8 +151,8 @@ impl Column {
 impl Wanted {
     pub(super) fn new(query: &Query) -> Self {
         let mut wanted = Self {
-            arms: Vec::new(),
             rest: String::new(),
+            lookups: Vec::new(),
             values: Vec::new(),
         };
         if let Some(until) = query.until_ms {
@@ -171,22 +171,14 @@ impl Wanted {
         wanted
     }
 
-    /// The conditions, one alternative a member: whoever wants rows in the order of an index reads them one after the
-    /// other and merges. Never empty; each begins with a condition.
-    pub(super) fn alternatives(&self) -> Vec<String> {
-        if self.arms.is_empty() {
-            return vec![format!("1{}", self.rest)];
-        }
-        let arms = self.arms.iter();
-        arms.map(|arm| format!("{arm}{}", self.rest)).collect()
+    /// The conditions, beginning with one that always holds.
+    pub(super) fn all(&self) -> String {
+        format!("1{}", self.rest)
     }
 
-    /// The conditions in one.
-    pub(super) fn all(&self) -> String {
-        if self.arms.is_empty() {
-            return format!("1{}", self.rest);
-        }
-        format!("({}){}", self.arms.join(" OR "), self.rest)
+    /// What tells in which spans to look (`span`).
+    pub(super) fn lookups(&self) -> &[String] {
+        &self.lookups
     }
 
     /// What is bound, by name.
@@ -206,12 +198,12 @@ impl Wanted {
         self.rest.push_str(condition);
     }
 
-    /// One of `columns` is `text`. The first such condition that an index can answer becomes the arms.
+    /// One of `columns`, of which spans tell, is `text`.
     fn any_of(&mut self, columns: &[&str], text: &str) {
-        let is_pattern = text.contains('*');
-        let (comparison, text) = if is_pattern {
+        let (comparison, text) = if text.contains('*') {
             ("GLOB", as_pattern(text))
         } else {
+            self.lookups.push(text.to_owned());
             ("=", text.to_owned())
         };
         let value = self.bind(Value::Text(text));
@@ -219,11 +211,7 @@ impl Wanted {
             .iter()
             .map(|column| format!("{column} {comparison} {value}"));
         let conditions: Vec<String> = conditions.collect();
-        if self.arms.is_empty() && !is_pattern {
-            self.arms = conditions;
-        } else {
-            self.and(&format!("({})", conditions.join(" OR ")));
-        }
+        self.and(&format!("({})", conditions.join(" OR ")));
     }
 
     fn condition(&mut self, condition: &Condition) {
@@ -258,12 +246,11 @@ impl Wanted {
         let name = column.name();
         if !text.contains('*') {
             let value = self.bind(Value::Text(text.to_owned()));
-            // Without a collation, so that the index of the accounts is of use.
-            let collation = match column {
-                Column::Account => "",
-                _ => " COLLATE NOCASE",
-            };
-            self.and(&format!("{name} = {value}{collation}"));
+            self.and(&format!("{name} = {value} COLLATE NOCASE"));
+            // Digits have no case.
+            if column == Column::Account {
+                self.lookups.push(text.to_owned());
+            }
             return;
         }
         let value = self.bind(Value::Text(as_pattern(&text.to_ascii_lowercase())));

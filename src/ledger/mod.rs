@@ -14,6 +14,7 @@ pub mod record;
 mod row;
 mod schema;
 pub mod since;
+mod span;
 pub mod stats;
 mod store;
 mod sweep;

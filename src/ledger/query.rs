@@ -15,6 +15,7 @@ pub use super::filter::{Column, Condition, Query, StatusRange};
 use super::record::{Payload, UsageRecord};
 use super::row::{self, COLUMNS, PAYLOAD_BY_ID};
 use super::schema;
+use super::span::{self, Window};
 
 /// The ledger, open for reading.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ pub struct Records<'a> {
     after: Key,
     /// Nothing that is committed after the listing began.
     ceiling: i64,
+    /// The stretches of time that are still to be looked at, the one that is being read last.
+    windows: Vec<Window>,
+    /// The end of that one.
+    to_ms: i64,
     page: IntoIter<UsageRecord>,
     ended: bool,
 }
@@ -94,7 +99,10 @@ impl Reader {
     /// # Errors
     /// [`QueryError::Read`].
     pub fn records(&self, query: &Query) -> Result<Records<'_>, QueryError> {
-        let mut records = Records::new(&self.connection, Order::Time, query, self.last_seq()?);
+        let ceiling = self.last_seq()?;
+        let mut records = Records::new(&self.connection, Order::Time, query, ceiling);
+        let windows = span::windows(&self.connection, records.wanted.lookups())?;
+        records.read_within(windows, query.since_ms);
         if let Some(newest) = query.newest {
             records.skip_to_newest(newest)?;
         }
@@ -217,23 +225,47 @@ impl Reader {
 
 impl<'a> Records<'a> {
     fn new(connection: &'a Connection, order: Order, query: &Query, ceiling: i64) -> Self {
-        let mut after = BEGINNING;
-        if let Some(since) = query.since_ms {
-            // Just before the first row of that millisecond.
-            after.time_ms = since;
-        }
         let mut records = Self {
             connection,
             order,
             sql: String::new(),
             wanted: Wanted::new(query),
-            after,
+            after: BEGINNING,
             ceiling,
+            windows: Vec::new(),
+            to_ms: i64::MAX,
             page: Vec::new().into_iter(),
             ended: false,
         };
         records.sql = records.page_sql();
+        records.read_within(vec![Window::ALL], query.since_ms);
         records
+    }
+
+    /// Reads within `windows`, which are apart and in order, as far as they are not over by `since_ms`.
+    fn read_within(&mut self, mut windows: Vec<Window>, since_ms: Option<i64>) {
+        let since_ms = since_ms.unwrap_or(i64::MIN);
+        windows.retain(|window| window.to_ms >= since_ms);
+        if let Some(first) = windows.first_mut() {
+            first.from_ms = first.from_ms.max(since_ms);
+        }
+        windows.reverse();
+        self.windows = windows;
+        self.begin_window();
+    }
+
+    fn begin_window(&mut self) {
+        match self.windows.last() {
+            // Just before the first row of that millisecond.
+            Some(window) => {
+                self.after = Key {
+                    time_ms: window.from_ms,
+                    seq: i64::MIN,
+                };
+                self.to_ms = window.to_ms;
+            }
+            None => self.ended = true,
+        }
     }
 
     /// The last row that can be among these: what comes later is for [`Reader::tail`].
@@ -243,49 +275,61 @@ impl<'a> Records<'a> {
     }
 
     fn skip_to_newest(&mut self, newest: u32) -> Result<(), QueryError> {
-        // The oldest of the newest, or of all when they are fewer: what is before it need not be looked at again.
         let sql = format!(
-            "SELECT time_ms, seq FROM ({} ORDER BY time_ms DESC, seq DESC LIMIT {newest})",
+            "{} ORDER BY time_ms DESC, seq DESC LIMIT :newest",
             self.keys_sql()
         );
         let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query(self.parameters().as_slice())?;
-        let mut oldest = None;
-        while let Some(row) = rows.next()? {
-            oldest = Some(Key {
-                time_ms: row.get(0)?,
-                seq: row.get(1)?,
-            });
-        }
-        drop(rows);
-        drop(statement);
-        match oldest {
-            Some(oldest) => {
-                self.after = Key {
-                    seq: oldest.seq.saturating_sub(1),
-                    ..oldest
-                };
+        let mut wanted = newest;
+        let mut looked_at = Vec::new();
+        // The oldest of the newest, or of all when they are fewer: what is before it need not be looked at again.
+        let mut oldest: Option<Key> = None;
+        let mut newest_first = std::mem::take(&mut self.windows).into_iter();
+        while let Some(window) = newest_first.next().filter(|_| wanted > 0) {
+            looked_at.push(window);
+            self.windows = vec![window];
+            self.begin_window();
+            let mut parameters = self.parameters();
+            parameters.push((":newest", &wanted));
+            let mut rows = statement.query(parameters.as_slice())?;
+            let mut found = 0;
+            while let Some(row) = rows.next()? {
+                found += 1;
+                oldest = Some(Key {
+                    time_ms: row.get(0)?,
+                    seq: row.get(1)?,
+                });
             }
-            None => self.ended = true,
+            drop(rows);
+            wanted -= found;
         }
+        drop(statement);
+        let Some(oldest) = oldest else {
+            self.ended = true;
+            return Ok(());
+        };
+        looked_at.retain(|window| window.to_ms >= oldest.time_ms);
+        self.windows = looked_at;
+        self.begin_window();
+        self.after = Key {
+            seq: oldest.seq.saturating_sub(1),
+            ..oldest
+        };
         Ok(())
     }
 
-    /// Selects `(time_ms, seq)` of the rows wanted. By identity or model it is one arm a column, each in the order of that
-    /// column's index, which SQLite merges; one condition over several columns would mean sorting all matches for every
-    /// page. The unary plus keeps it from walking the table by `seq` instead.
+    /// Selects `(time_ms, seq)` of the rows wanted that stand in the present window. The unary plus keeps it from
+    /// walking the table by `seq` instead.
     fn keys_sql(&self) -> String {
         let position = match self.order {
             Order::Time => "(time_ms, seq) > (:time_ms, :seq)",
             Order::Committed => "time_ms >= :time_ms AND seq > :seq",
         };
-        let alternatives = self.wanted.alternatives();
-        let keys = alternatives.iter().map(|wanted| {
-            format!(
-                "SELECT time_ms, seq FROM exchange WHERE {wanted} AND +seq <= :ceiling AND {position}"
-            )
-        });
-        keys.collect::<Vec<_>>().join(" UNION ")
+        format!(
+            "SELECT time_ms, seq FROM exchange \
+             WHERE {} AND +seq <= :ceiling AND {position} AND time_ms <= :to_ms",
+            self.wanted.all()
+        )
     }
 
     fn keys_in_order(&self) -> String {
@@ -320,10 +364,11 @@ impl<'a> Records<'a> {
     }
 
     fn parameters(&self) -> Vec<(&str, &dyn ToSql)> {
-        let position: [(&str, &dyn ToSql); 3] = [
+        let position: [(&str, &dyn ToSql); 4] = [
             (":ceiling", &self.ceiling),
             (":time_ms", &self.after.time_ms),
             (":seq", &self.after.seq),
+            (":to_ms", &self.to_ms),
         ];
         position
             .into_iter()
@@ -346,7 +391,10 @@ impl<'a> Records<'a> {
         drop(rows);
         drop(statement);
         match (last, self.order) {
-            (None, _) => self.ended = true,
+            (None, _) => {
+                self.windows.pop();
+                self.begin_window();
+            }
             (Some(last), Order::Time) => self.after = last,
             // By commits, the time bound stays what `since` said.
             (Some(last), Order::Committed) => self.after.seq = last.seq,
@@ -360,16 +408,17 @@ impl Iterator for Records<'_> {
     type Item = Result<UsageRecord, QueryError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(record) = self.page.next() {
-            return Some(Ok(record));
+        loop {
+            if let Some(record) = self.page.next() {
+                return Some(Ok(record));
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.next_page() {
+                self.ended = true;
+                return Some(Err(error));
+            }
         }
-        if self.ended {
-            return None;
-        }
-        if let Err(error) = self.next_page() {
-            self.ended = true;
-            return Some(Err(error));
-        }
-        self.page.next().map(Ok)
     }
 }

@@ -11,6 +11,7 @@ use super::query::{Column, Condition, Query, Reader, StatusRange};
 use super::record::{Outcome, UsageRecord};
 use super::sample;
 use super::since::Since;
+use super::span;
 use super::writer::{Committed, Ledger};
 
 async fn ledger_of(records: &[UsageRecord]) -> (TempDir, PathBuf, Ledger) {
@@ -229,70 +230,51 @@ async fn an_id_is_found_by_its_beginning_or_its_end() {
     }
 }
 
-/// Queries, and the index that answers them.
-fn indexed() -> Vec<(Query, &'static str)> {
+/// Queries of every kind.
+fn queries() -> Vec<Query> {
     let all = Query::default;
     let by_account = Condition::Matches(Column::Account, "1".to_owned());
     vec![
-        (all(), "exchange_time"),
-        (
-            Query {
-                since_ms: Some(1),
-                until_ms: Some(2),
-                ..all()
-            },
-            "exchange_time",
-        ),
-        (
-            Query {
-                model: Some("m".to_owned()),
-                ..all()
-            },
-            "exchange_model_name",
-        ),
-        (
-            Query {
-                identity: Some("i".to_owned()),
-                ..all()
-            },
-            "exchange_proxy_user",
-        ),
-        (
-            Query {
-                identity: Some("i".to_owned()),
-                model: Some("m".to_owned()),
-                conditions: vec![Condition::Unpriced],
-                ..all()
-            },
-            "exchange_role",
-        ),
-        (
-            Query {
-                conditions: vec![by_account],
-                ..all()
-            },
-            "exchange_account_id",
-        ),
-        (
-            Query {
-                conditions: vec![
-                    Condition::Outcome(Outcome::Failed),
-                    Condition::Status(vec![StatusRange::parse("5xx").unwrap()]),
-                ],
-                ..all()
-            },
-            "exchange_time",
-        ),
+        all(),
+        Query {
+            since_ms: Some(1),
+            until_ms: Some(2),
+            ..all()
+        },
+        Query {
+            model: Some("m".to_owned()),
+            ..all()
+        },
+        Query {
+            identity: Some("i".to_owned()),
+            model: Some("m".to_owned()),
+            conditions: vec![Condition::Unpriced],
+            ..all()
+        },
+        Query {
+            conditions: vec![by_account],
+            ..all()
+        },
+        Query {
+            conditions: vec![
+                Condition::Outcome(Outcome::Failed),
+                Condition::Status(vec![StatusRange::parse("5xx").unwrap()]),
+            ],
+            ..all()
+        },
     ]
 }
 
 #[tokio::test]
-async fn listings_walk_an_index_and_sort_no_table() {
+async fn listings_walk_the_index_of_times_and_sort_no_table() {
     let (_directory, path, _ledger) = ledger_of(&[]).await;
     let reader = Reader::open(&path).unwrap();
-    for (query, index) in indexed() {
+    for query in queries() {
         let plan = reader.records(&query).unwrap().plan().unwrap();
-        assert!(plan.contains(index), "{query:?}: {plan}");
+        assert!(
+            plan.contains("exchange_time (time_ms>? AND time_ms<?)"),
+            "{query:?}: {plan}"
+        );
         assert!(
             !plan.contains("TEMP B-TREE") && !plan.contains("SCAN exchange\n"),
             "{query:?}: {plan}"
@@ -313,7 +295,7 @@ async fn sums_of_a_while_read_no_more_than_that_while() {
     assert!(plan.contains("exchange_time (time_ms>?)"), "{plan}");
     let plan = reader.sums_plan(&Query::default(), &by).unwrap();
     assert!(!plan.contains("TEMP B-TREE"), "{plan}");
-    for (query, _) in indexed() {
+    for query in queries() {
         let plan = reader.sums_plan(&query, &by).unwrap();
         assert!(!plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
     }
@@ -351,4 +333,100 @@ async fn groups_are_bounded() {
         matches!(error, QueryError::TooManyGroups { limit: 1 }),
         "{error}"
     );
+}
+
+/// What a record of this number is like: its time in seconds, its model and its caller.
+fn numbered(n: i64) -> UsageRecord {
+    // Every 7th took a while longer, so it is committed after later ones.
+    let second = if n % 7 == 0 { n - 5 } else { n }.max(0);
+    let time = datetime!(2026-11-22 0:00 UTC) + time::Duration::seconds(second);
+    let format = time::format_description::well_known::Rfc3339;
+    let mut record = sample::at(&time.format(&format).unwrap());
+    record.model = Some(if n % 2 == 0 { "even" } else { "odd" }.to_owned());
+    record.identity.access_key_id = Some(
+        match n {
+            0..=9 | 2_600..=2_609 => "AKIARARE",
+            _ => "AKIAOFTEN",
+        }
+        .to_owned(),
+    );
+    record.identity.account_id = (n == 4_000).then(|| "000000000001".to_owned());
+    record
+}
+
+#[tokio::test]
+async fn what_spans_tell_finds_the_same_rows_as_looking_at_all_of_them() {
+    let records: Vec<_> = (0..4_200).map(numbered).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.db");
+    let ledger = Ledger::open(&path).unwrap();
+    for some in records.chunks(64) {
+        let commits = some
+            .iter()
+            .map(|record| ledger.commit(record.clone(), None));
+        for commit in commits {
+            assert_eq!(commit.await, Committed::Stored);
+        }
+    }
+    ledger.flush().await;
+    let reader = Reader::open(&path).unwrap();
+    let mut in_order: Vec<&UsageRecord> = records.iter().collect();
+    in_order.sort_by(|a, b| a.time.cmp(&b.time));
+    let is = |text: &Option<String>, wanted: &str| text.as_deref() == Some(wanted);
+    let who = |record: &UsageRecord, wanted: &str| {
+        is(&record.identity.access_key_id, wanted) || is(&record.identity.account_id, wanted)
+    };
+    let since = Since::parse("2026-11-22T00:43:25Z").unwrap();
+    let since_ms = since.resolve(datetime!(2026-12-01 0:00 UTC));
+    for identity in ["AKIARARE", "AKIAOFTEN", "000000000001", "nobody"] {
+        for model in [None, Some("odd"), Some("neither")] {
+            for since in [None, Some(since_ms)] {
+                let query = Query {
+                    identity: Some(identity.to_owned()),
+                    model: model.map(str::to_owned),
+                    since_ms: since,
+                    ..Query::default()
+                };
+                let expected = in_order.iter().filter(|record| {
+                    who(record, identity)
+                        && model.is_none_or(|model| is(&record.model, model))
+                        && (since.is_none() || record.time.as_str() >= "2026-11-22T00:43:25Z")
+                });
+                let expected = ids_of(expected.copied());
+                assert_eq!(ids(&reader, &query), expected, "{query:?}");
+                let calls = reader.sums(&query, &[Dimension::Model], &mut || ());
+                let calls = calls.unwrap().total.calls;
+                assert_eq!(usize::try_from(calls).unwrap(), expected.len(), "{query:?}");
+                for newest in [1, 12, 500] {
+                    let query = Query {
+                        newest: Some(newest),
+                        ..query.clone()
+                    };
+                    let first = expected.len().saturating_sub(newest as usize);
+                    assert_eq!(ids(&reader, &query), expected[first..], "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rare_caller_is_looked_for_where_it_is() {
+    let (_directory, path, _ledger) = {
+        let records: Vec<_> = (0..4_200).map(numbered).collect();
+        ledger_of(&records).await
+    };
+    _ledger.flush().await;
+    let reader = Reader::open(&path).unwrap();
+    let seconds = |who: &str| {
+        let windows = span::windows(&reader.connection, &[who.to_owned()]).unwrap();
+        let lengths = windows.iter().map(|window| window.to_ms - window.from_ms);
+        (windows.len(), lengths.sum::<i64>() / 1000)
+    };
+    // Rows 1 to 1023, 1024 to 2047, … are a span each; behind the last full one nothing is known.
+    let (windows, long) = seconds("AKIARARE");
+    assert!(windows == 3 && long < 2_300, "{windows}, {long} s");
+    assert_eq!(seconds("AKIAOFTEN").0, 1);
+    let (windows, long) = seconds("nobody");
+    assert!(windows == 1 && long < 150, "{windows}, {long} s");
 }

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::error::{LedgerError, QueryError};
 
 /// Scripts that bring a file from version *n* to version *n* + 1. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// How long a statement waits for another process's lock before it fails with `SQLITE_BUSY`.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -146,6 +146,44 @@ CREATE VIEW calls AS
            id
       FROM exchange
      ORDER BY time_ms DESC, seq DESC;
+";
+
+/// Spans instead of an index a column (`span`). What is left are the indices that rows join at their end.
+const V3: &str = "
+DROP INDEX exchange_model;
+DROP INDEX exchange_access_key_id;
+DROP INDEX exchange_account_id;
+DROP INDEX exchange_api_key;
+DROP INDEX exchange_proxy_user;
+DROP INDEX exchange_name;
+DROP INDEX exchange_role;
+DROP INDEX exchange_model_name;
+CREATE TABLE span (
+    n      INTEGER PRIMARY KEY,
+    min_ms INTEGER NOT NULL,
+    max_ms INTEGER NOT NULL
+);
+CREATE TABLE span_value (
+    n     INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (n, value)
+) WITHOUT ROWID;
+CREATE INDEX span_value_value ON span_value (value);
+INSERT INTO span
+    SELECT seq / 1024, min(time_ms), max(time_ms) FROM exchange
+     WHERE seq / 1024 < (SELECT max(seq) / 1024 FROM exchange)
+     GROUP BY seq / 1024;
+INSERT INTO span_value
+    SELECT s, v FROM (
+        SELECT seq / 1024 AS s, model AS v FROM exchange
+         UNION SELECT seq / 1024, model_name FROM exchange
+         UNION SELECT seq / 1024, name FROM exchange
+         UNION SELECT seq / 1024, role FROM exchange
+         UNION SELECT seq / 1024, access_key_id FROM exchange
+         UNION SELECT seq / 1024, account_id FROM exchange
+         UNION SELECT seq / 1024, api_key FROM exchange
+         UNION SELECT seq / 1024, proxy_user FROM exchange)
+     WHERE v IS NOT NULL AND s < (SELECT max(seq) / 1024 FROM exchange);
 ";
 
 /// Opens the ledger for the writer: creates it with mode 0600, brings it to this version, sets it up.

@@ -53,7 +53,7 @@ fn newer_ledger_is_refused_and_left_alone() {
             error,
             LedgerError::Newer {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -71,7 +71,7 @@ fn opening_again_migrates_nothing_and_keeps_rows() {
     let path = directory.path().join("ledger.db");
     for _ in 0..2 {
         let connection = open_for_writing(&path).unwrap();
-        assert_eq!(version(&connection).unwrap(), 2);
+        assert_eq!(version(&connection).unwrap(), 3);
     }
 }
 

@@ -14,6 +14,7 @@ use super::durations::Durations;
 use super::error::QueryError;
 use super::filter::{Query, Wanted, unpriced_sql};
 use super::query::Reader;
+use super::span::{self, Window};
 
 /// The sums of each group, in the order they are to be read in, and of all together.
 #[derive(Clone, Debug, Default)]
@@ -90,29 +91,39 @@ impl Reader {
         each: &mut impl FnMut(),
     ) -> Result<Sums, QueryError> {
         let (sql, wanted) = sums_sql(query, by);
-        let parameters: Vec<(&str, &dyn ToSql)> = wanted.parameters().collect();
-        let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query(parameters.as_slice())?;
+        // One state of the ledger for all of it: its spans and its rows.
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut statement = transaction.prepare(&sql)?;
         let mut groups: HashMap<Vec<u8>, Group> = HashMap::new();
         let mut total = Totals::default();
         let mut name = Vec::new();
-        while let Some(row) = rows.next()? {
-            name.clear();
-            for (at, dimension) in (MEASURES_LEN..).zip(by) {
-                dimension.write_name(row, at, &mut name)?;
+        for Window { from_ms, to_ms } in span::windows(&transaction, wanted.lookups())? {
+            let mut parameters: Vec<(&str, &dyn ToSql)> = wanted.parameters().collect();
+            if !wanted.lookups().is_empty() {
+                parameters.extend([
+                    (":from_ms", &from_ms as &dyn ToSql),
+                    (":to_ms", &to_ms as &dyn ToSql),
+                ]);
             }
-            total.add(row)?;
-            if let Some(group) = groups.get_mut(name.as_slice()) {
-                group.totals.add(row)?;
-            } else {
-                if groups.len() == limit {
-                    return Err(QueryError::TooManyGroups { limit });
+            let mut rows = statement.query(parameters.as_slice())?;
+            while let Some(row) = rows.next()? {
+                name.clear();
+                for (at, dimension) in (MEASURES_LEN..).zip(by) {
+                    dimension.write_name(row, at, &mut name)?;
                 }
-                let mut group = Group::new(row, by)?;
-                group.totals.add(row)?;
-                groups.insert(name.clone(), group);
+                total.add(row)?;
+                if let Some(group) = groups.get_mut(name.as_slice()) {
+                    group.totals.add(row)?;
+                } else {
+                    if groups.len() == limit {
+                        return Err(QueryError::TooManyGroups { limit });
+                    }
+                    let mut group = Group::new(row, by)?;
+                    group.totals.add(row)?;
+                    groups.insert(name.clone(), group);
+                }
+                each();
             }
-            each();
         }
         let mut groups: Vec<Group> = groups.into_values().collect();
         groups.sort_by(|a, b| a.compare(b, by));
@@ -145,6 +156,9 @@ fn sums_sql(query: &Query, by: &[Dimension]) -> (String, Wanted) {
     }
     sql.push_str(" FROM exchange WHERE ");
     sql.push_str(&wanted.all());
+    if !wanted.lookups().is_empty() {
+        sql.push_str(" AND time_ms BETWEEN :from_ms AND :to_ms");
+    }
     (sql, wanted)
 }
 

@@ -13,7 +13,7 @@ use super::error::LedgerError;
 use super::options::Retention;
 use super::sweep::Removed;
 use super::writer::Queued;
-use super::{row, schema, sweep};
+use super::{row, schema, span, sweep};
 
 /// The connection and what is prepared for it.
 pub(super) struct Store {
@@ -22,9 +22,27 @@ pub(super) struct Store {
     insert_exchange: String,
     insert_payload: String,
     scratch: Vec<u8>,
+    /// Rows committed since it was last looked whether a span is full.
+    unspanned: usize,
+    /// About how many bytes the WAL has grown by since it was last measured.
+    unmeasured: usize,
     /// Length of the WAL, in pages, when it was last checkpointed.
     checkpointed_at: u32,
 }
+
+/// Growth of the WAL, in bytes and as far as it can be told from here, after which it is measured: asking costs as much
+/// as a small commit.
+const MEASURE_AFTER: usize = 1024 * 1024;
+
+/// What a transaction and what a row adds to the WAL at least: a page of the table and one of each index, and its text.
+const TRANSACTION_BYTES: usize = 16 * 1024;
+const ROW_BYTES: usize = 1024;
+
+/// Rows of a span.
+const SPAN_ROWS: usize = 1024;
+
+/// Spans written between two transactions at most; each takes about half a millisecond.
+const SPANS_AT_ONCE: usize = 4;
 
 /// Growth of the WAL, in pages of 4 KiB, after which it is checkpointed while nobody waits: 4 MiB.
 const CHECKPOINT_WHEN_IDLE: u32 = 1000;
@@ -40,6 +58,9 @@ impl Store {
             insert_exchange: row::insert_exchange_sql(),
             insert_payload: row::insert_payload_sql(),
             scratch: Vec::new(),
+            // A span may have become full just before the end of another process.
+            unspanned: SPAN_ROWS,
+            unmeasured: MEASURE_AFTER,
             checkpointed_at: 0,
         })
     }
@@ -79,6 +100,9 @@ impl Store {
             }
         }
         transaction.commit()?;
+        self.unspanned += batch.len();
+        let payloads: usize = batch.iter().map(|queued| queued.payload_len()).sum();
+        self.unmeasured += TRANSACTION_BYTES + batch.len() * ROW_BYTES + payloads;
         Ok(refused)
     }
 
@@ -91,9 +115,41 @@ impl Store {
         sweep::step(&mut self.connection, retention, now_ms)
     }
 
+    /// Does what is to be done now and then, once those who waited were answered. `idle`: nobody waits.
+    pub(super) fn tidy(&mut self, idle: bool) {
+        if self.unspanned >= SPAN_ROWS
+            && let Err(error) = self.write_spans()
+        {
+            // Readers look at the rows themselves as long as no span tells of them.
+            tracing::warn!(error = %error, "the ledger's spans cannot be written");
+        }
+        if self.unmeasured >= MEASURE_AFTER {
+            self.unmeasured = 0;
+            self.checkpoint(idle);
+        }
+    }
+
+    fn write_spans(&mut self) -> rusqlite::Result<()> {
+        self.unspanned = 0;
+        let last_seq: i64 = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM exchange")?
+            .query_row([], |row| row.get(0))?;
+        let next = span::next(&self.connection)?;
+        let full = last_seq / span::ROWS;
+        for n in (next..full).take(SPANS_AT_ONCE) {
+            span::write(&mut self.connection, n)?;
+        }
+        let behind = usize::try_from(full - next).unwrap_or_default() > SPANS_AT_ONCE;
+        // The rest of the way with the next transactions.
+        let rows = usize::try_from(last_seq % span::ROWS).unwrap_or_default();
+        self.unspanned = if behind { SPAN_ROWS } else { rows };
+        Ok(())
+    }
+
     /// Moves the WAL's pages into the file when enough of them have come together. Without it the WAL would grow for
     /// ever; a failure is no harm to what is committed, and the next growth tries again.
-    pub(super) fn checkpoint(&mut self, idle: bool) {
+    fn checkpoint(&mut self, idle: bool) {
         let length = match self.wal("PRAGMA wal_checkpoint(NOOP)") {
             Ok(length) => length,
             Err(error) => {

@@ -8,6 +8,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::options::Retention;
+use super::span;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +120,9 @@ fn remove_exchanges(
         drop(sizes);
         removed.payloads += u64::try_from(payload.execute([&id])?).unwrap_or_default();
         removed.exchanges += u64::try_from(exchange.execute([seq])?).unwrap_or_default();
+    }
+    if removed.exchanges > 0 {
+        span::remove_gone(transaction)?;
     }
     Ok(removed)
 }

@@ -186,7 +186,7 @@ impl Worker {
 
     fn sweep(&mut self) {
         self.sweeper.step(&mut self.store, self.shared.is_idle());
-        self.store.checkpoint(self.shared.is_idle());
+        self.store.tidy(self.shared.is_idle());
     }
 
     fn take(&mut self, command: Command) {
@@ -281,7 +281,7 @@ impl Worker {
                 failure.next_try = Instant::now();
             }
         }
-        self.store.checkpoint(self.shared.is_idle());
+        self.store.tidy(self.shared.is_idle());
     }
 
     /// The first `batch` pending records could not be committed; they stay, and nobody waits for them any longer.
