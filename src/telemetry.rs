@@ -148,7 +148,7 @@ fn json(record: &UsageRecord) -> serde_json::Result<String> {
 impl Drop for ExchangeLine {
     fn drop(&mut self) {
         if let Some(line) = &self.0 {
-            tracing::info!(target: EXCHANGE, line = %line);
+            tracing::info!(target: EXCHANGE, line = line.as_str());
         }
     }
 }
@@ -159,46 +159,32 @@ struct Text<'a>(&'a UsageRecord);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let record = self.0;
-        let name = |value: &Option<String>| {
-            value
-                .as_deref()
-                .map_or_else(|| "-".to_owned(), |text| printable(text.as_bytes()))
-        };
-        let count =
-            |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |count| count.to_string());
-        let usage = &record.usage;
-        let identity = &record.identity;
+        let (usage, identity) = (&record.usage, &record.identity);
         let who = identity
             .name
             .as_ref()
             .or(identity.access_key_id.as_ref())
             .or(identity.api_key.as_ref())
             .or(identity.proxy_user.as_ref());
-        let usd = record
-            .cost
-            .usd
-            .map_or_else(|| "-".to_owned(), |usd| usd.to_string());
         write!(
             f,
             "{} {} {} {} {} {} {} in={} out={} cache_read={} cache_write={} usd={} bytes={}/{} ms={:.1} who={} id={}",
             record.time,
-            serde_name(record.entry),
-            record
-                .status
-                .map_or_else(|| "-".to_owned(), |status| status.to_string()),
-            serde_name(record.outcome),
-            name(&record.operation),
-            name(&record.model),
-            name(&record.host),
-            count(usage.input_tokens),
-            count(usage.output_tokens),
-            count(usage.cache_read_tokens),
-            count(usage.cache_write_tokens),
-            usd,
+            record.entry.as_str(),
+            Known(record.status),
+            record.outcome.as_str(),
+            Told(record.operation.as_ref()),
+            Told(record.model.as_ref()),
+            Told(record.host.as_ref()),
+            Known(usage.input_tokens),
+            Known(usage.output_tokens),
+            Known(usage.cache_read_tokens),
+            Known(usage.cache_write_tokens),
+            Known(record.cost.usd),
             record.request_bytes,
             record.response_bytes,
             record.duration_ms,
-            name(&who.cloned()),
+            Told(who),
             record.id,
         )?;
         if let Some(error) = &record.error_type {
@@ -208,11 +194,28 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-fn serde_name(value: impl serde::Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+/// What is known, or `-`.
+struct Known<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for Known<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(known) => known.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// What a peer said, on one line and harmless, or `-`.
+struct Told<'a>(Option<&'a String>);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(text) => f.write_str(&printable(text.as_bytes())),
+            None => f.write_str("-"),
+        }
+    }
 }
 
 /// Takes exchange lines to standard output.
@@ -230,11 +233,14 @@ impl<S: Subscriber> Layer<S> for ExchangeLines {
 struct Line(String);
 
 impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+    fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "line" {
-            self.0 = format!("{value:?}");
+            self.0.reserve(value.len() + 1);
+            self.0.push_str(value);
         }
     }
+
+    fn record_debug(&mut self, _field: &Field, _value: &dyn fmt::Debug) {}
 }
 
 #[cfg(test)]

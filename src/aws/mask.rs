@@ -59,6 +59,10 @@ pub fn target(target: &str) -> String {
 /// Control characters, line separators and direction overrides are written as `\u{…}`; what is cut off is shown by `…`.
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
+    // Nearly everything that is ever shown.
+    if bytes.len() <= MAX_PRINTABLE && bytes.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     // A character takes four bytes at most, so this many hold one more than is shown.
     let window = bytes.get(..4 * (MAX_PRINTABLE + 1)).unwrap_or(bytes);
     let mut shown = String::new();

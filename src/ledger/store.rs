@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 
 use super::error::LedgerError;
 use super::options::Retention;
@@ -68,42 +68,63 @@ impl Store {
     /// Commits `batch` in one transaction and tells which of it SQLite will never take. An error means that nothing of
     /// it is known to be committed, and that all of it may be written again.
     pub(super) fn write(&mut self, batch: &mut [Box<Queued>]) -> rusqlite::Result<Vec<usize>> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut refused = Vec::new();
-        {
-            let mut exchange = transaction.prepare_cached(&self.insert_exchange)?;
-            let mut payload = transaction.prepare_cached(&self.insert_payload)?;
-            for (at, queued) in batch.iter_mut().enumerate() {
-                match row::insert_exchange(&mut exchange, &queued.record, &mut self.scratch) {
-                    Ok(true) => {}
-                    Ok(false) if queued.tried => {}
-                    Ok(false) => {
-                        refuse(&mut refused, at, queued, &"its id is in the ledger already");
-                        continue;
-                    }
-                    Err(error) if is_about_the_row(&error) => {
-                        refuse(&mut refused, at, queued, &error);
-                        continue;
-                    }
-                    Err(error) => return Err(error),
+        self.run("BEGIN IMMEDIATE")?;
+        let inserted = self.insert(batch);
+        let refused = match inserted.and_then(|refused| self.run("COMMIT").map(|()| refused)) {
+            Ok(refused) => refused,
+            Err(error) => {
+                // Some errors have ended the transaction already.
+                if !self.connection.is_autocommit()
+                    && let Err(error) = self.run("ROLLBACK")
+                {
+                    tracing::debug!(%error, "a transaction of the ledger cannot be rolled back");
                 }
-                let Some(captured) = &queued.payload else {
-                    continue;
-                };
-                match row::insert_payload(&mut payload, &queued.record.id, captured) {
-                    Ok(()) => {}
-                    Err(error) if is_about_the_row(&error) => queued.drop_payload(),
-                    Err(error) => return Err(error),
-                }
+                return Err(error);
             }
-        }
-        transaction.commit()?;
+        };
         self.unspanned += batch.len();
         let payloads: usize = batch.iter().map(|queued| queued.payload_len()).sum();
         self.unmeasured += TRANSACTION_BYTES + batch.len() * ROW_BYTES + payloads;
         Ok(refused)
+    }
+
+    /// Inserts `batch` and tells which of it SQLite will never take.
+    fn insert(&mut self, batch: &mut [Box<Queued>]) -> rusqlite::Result<Vec<usize>> {
+        let mut refused = Vec::new();
+        let mut exchange = self.connection.prepare_cached(&self.insert_exchange)?;
+        let mut payload = self.connection.prepare_cached(&self.insert_payload)?;
+        for (at, queued) in batch.iter_mut().enumerate() {
+            match row::insert_exchange(&mut exchange, &queued.record, &mut self.scratch) {
+                Ok(true) => {}
+                Ok(false) if queued.tried => {}
+                Ok(false) => {
+                    refuse(&mut refused, at, queued, &"its id is in the ledger already");
+                    continue;
+                }
+                Err(error) if is_about_the_row(&error) => {
+                    refuse(&mut refused, at, queued, &error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let Some(captured) = &queued.payload else {
+                continue;
+            };
+            match row::insert_payload(&mut payload, &queued.record.id, captured) {
+                Ok(()) => {}
+                Err(error) if is_about_the_row(&error) => queued.drop_payload(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Runs a statement that is parsed once.
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(statement)?
+            .execute([])
+            .map(|_| ())
     }
 
     /// Removes a little of what need not be kept at `now_ms`.

@@ -24,6 +24,10 @@ enum Item {
 
 /// Pieces that wait for a slow reader.
 const QUEUE: usize = 8192;
+/// Bytes written at once.
+const BUFFER: usize = 64 * 1024;
+/// How long lines of a burst wait for company: whoever ends an exchange need not wake a thread for its line.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long a reader may hold the process's end up.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -98,9 +102,10 @@ impl Drop for Piece {
     }
 }
 
-/// Flushes when nothing more waits, so that a burst costs one write. Ends when nobody reads any more.
+/// Flushes when nothing more waits, so that a burst costs one write, and rests after that: what comes first is written at
+/// once. Ends when nobody reads any more.
 fn write(items: &Receiver<Item>, out: impl Write) {
-    let mut out = BufWriter::new(out);
+    let mut out = BufWriter::with_capacity(BUFFER, out);
     let mut next = items.recv().ok();
     while let Some(item) = next {
         let written = match item {
@@ -118,7 +123,10 @@ fn write(items: &Receiver<Item>, out: impl Write) {
         next = match items.try_recv() {
             Ok(item) => Some(item),
             Err(_) if out.flush().is_err() => return,
-            Err(_) => items.recv().ok(),
+            Err(_) => {
+                std::thread::sleep(GATHER);
+                items.recv().ok()
+            }
         };
     }
 }
