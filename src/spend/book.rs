@@ -358,37 +358,49 @@ impl Partition {
 
 /// Rows by id.
 #[derive(Clone, Debug, Default)]
-struct Table(Arc<BTreeMap<Box<str>, Vec<Row>>>);
+struct Table(Arc<BTreeMap<Box<str>, Vec<Placed>>>);
+
+/// A row and where it applies, which is asked of it with every call.
+#[derive(Clone, Debug)]
+struct Placed {
+    row: Row,
+    partition: Partition,
+}
 
 impl Table {
     fn new(rows: impl Iterator<Item = Row>) -> Self {
-        let mut table: BTreeMap<Box<str>, Vec<Row>> = BTreeMap::new();
+        let mut table: BTreeMap<Box<str>, Vec<Placed>> = BTreeMap::new();
         for row in rows {
-            table.entry(row.id.clone()).or_default().push(row);
+            let partition = Partition::of_row(&row);
+            let same_id = table.entry(row.id.clone()).or_default();
+            same_id.push(Placed { row, partition });
         }
         Self(Arc::new(table))
     }
 
     fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.0.values().flatten()
+        self.0.values().flatten().map(|placed| &placed.row)
     }
 
-    fn of(&self, id: &str) -> &[Row] {
+    fn of(&self, id: &str) -> &[Placed] {
         self.0.get(id).map_or(&[], Vec::as_slice)
     }
 
     fn get(&self, id: &str, endpoint: Service, region: Option<&str>) -> Option<&Row> {
         self.of(id)
             .iter()
+            .map(|placed| &placed.row)
             .find(|row| row.endpoint == endpoint && row.region.as_deref() == region)
     }
 
     /// The row for a place, and whether it is a general one while regions have rates of their own.
     fn pick(&self, id: &str, endpoint: Service, place: Place<'_>) -> Option<(&Row, bool)> {
         let rows = || {
-            let same =
-                |row: &&Row| row.endpoint == endpoint && Partition::of_row(row) == place.partition;
-            self.of(id).iter().filter(same)
+            let same = |placed: &&Placed| {
+                placed.row.endpoint == endpoint && placed.partition == place.partition
+            };
+            let placed = self.of(id).iter().filter(same);
+            placed.map(|placed| &placed.row)
         };
         let own = place
             .region
