@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
 use crate::aws::endpoint::AWS_DOMAINS;
-use crate::config::{ClientAbort, HostPattern, Settings};
+use crate::config::{Capacity, ClientAbort, HostPattern, Settings};
 use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
 use crate::net::ca::CertificateAuthority;
@@ -23,6 +23,7 @@ use crate::net::ca_error::CaError;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificate_store::CertificateStore;
 use crate::net::certificates::{self, CertificateError};
+use crate::net::descriptors;
 use crate::net::dial::Dialer;
 use crate::net::expiry::Watched;
 use crate::net::pool::UpstreamPool;
@@ -31,7 +32,8 @@ use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::{self, PlatformRoots, TrustError};
 use crate::net::upstream_proxy;
 use crate::proxy::caller::Sessions;
-use crate::proxy::{self, Phase, Services};
+use crate::proxy::load::{Figures, Load};
+use crate::proxy::{Phase, Services, accept};
 use crate::running::Claim;
 
 /// Why the gate does not start.
@@ -99,8 +101,6 @@ pub struct Gate {
     watched: Vec<Watched>,
 }
 
-/// How long running exchanges may take to finish once the gate stops.
-pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long what is cut may take to be recorded and to say so to its client.
 const CUT: Duration = Duration::from_secs(5);
 /// How long what is cut may take beyond that until it is estimated and committed.
@@ -109,8 +109,6 @@ const RECORDED: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often the ends of certificates are looked at.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Pause after a failed accept: most often no descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Gate {
     /// Makes or opens everything in the home, then binds.
@@ -142,7 +140,9 @@ impl Gate {
             None => claim(&settings.home, &listener),
         };
         let (phase, phases) = watch::channel(Phase::Serving);
-        let pool = UpstreamPool::new(dialer, settings.timeouts.pool_idle);
+        let capacity = capacity(&settings);
+        let idle = settings.timeouts.pool_idle;
+        let pool = UpstreamPool::new(dialer, idle, capacity.idle_upstreams);
         let drains = match settings.accounting.on_client_abort {
             ClientAbort::Close => 0,
             ClientAbort::Drain(limits) => limits.concurrent,
@@ -159,6 +159,7 @@ impl Gate {
                     .min(Semaphore::MAX_PERMITS),
             )),
             recording: watch::Sender::new(0),
+            load: Arc::new(Load::new(capacity)),
             phase: phases,
         });
         Ok(Self {
@@ -184,8 +185,14 @@ impl Gate {
         &self.services.settings
     }
 
-    /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for [`DRAIN`] or until
-    /// `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
+    /// Tells, whenever it is asked, what there is of everything that is bounded.
+    pub fn figures(&self) -> impl Fn() -> Figures + Send + Sync + 'static {
+        let services = Arc::clone(&self.services);
+        move || services.figures()
+    }
+
+    /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for `--stop-timeout` or
+    /// until `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
     pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
         let Self {
             _claim,
@@ -198,14 +205,14 @@ impl Gate {
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
         let watcher = tokio::spawn(watch_ends(watched));
         tokio::select! {
-            () = accept(&listener, &services, &running) => {}
+            () = accept::run(&listener, &services, &running) => {}
             () = stop => {}
         }
         drop(listener);
         drop(running);
         phase.send_replace(Phase::Draining);
         let drained = tokio::select! {
-            drained = timeout(DRAIN, finished.recv()) => drained.is_ok(),
+            drained = timeout(services.settings.timeouts.stop, finished.recv()) => drained.is_ok(),
             () = at_once => false,
         };
         if !drained {
@@ -236,6 +243,22 @@ impl Gate {
             );
         }
     }
+}
+
+/// How many connections there may be, with a warning if the machine does not allow them.
+fn capacity(settings: &Settings) -> Capacity {
+    let capacity = settings
+        .limits
+        .capacity(settings.listen.ip(), descriptors::limit());
+    tracing::info!(
+        connections = capacity.connections,
+        per_client = capacity.per_client,
+        "most connections that are served at the same time"
+    );
+    if let Some(shortfall) = capacity.shortfall() {
+        tracing::warn!("{shortfall}");
+    }
+    capacity
 }
 
 /// A gate that is its own upstream proxy would call itself until nothing is left.
@@ -410,26 +433,12 @@ fn store(
         let pair = certificates::read_pair(&option.cert, &option.key)?;
         per_host.insert(option.host.to_ascii_lowercase(), pair);
     }
-    Ok(CertificateStore::new(authority, listener, per_host)?)
-}
-
-async fn accept(listener: &TcpListener, services: &Arc<Services>, running: &mpsc::Sender<()>) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, client)) => {
-                let services = Arc::clone(services);
-                let running = running.clone();
-                tokio::spawn(async move {
-                    Box::pin(proxy::connection::serve(services, socket, client)).await;
-                    drop(running);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    Ok(CertificateStore::new(
+        authority,
+        listener,
+        per_host,
+        &settings.limits,
+    )?)
 }
 
 async fn sweep(services: Arc<Services>) {
@@ -437,6 +446,8 @@ async fn sweep(services: Arc<Services>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        services.pool.sweep(Instant::now());
+        let now = Instant::now();
+        services.pool.sweep(now);
+        services.load.tell_rest(now);
     }
 }

@@ -5,6 +5,7 @@
 //! reader that stalls costs lines, counted, and never an exchange.
 
 mod outlet;
+mod seldom;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -21,6 +22,7 @@ use crate::cli::terminal::is_harmful;
 use crate::config::{ConfigError, LogFormat};
 use crate::ledger::UsageRecord;
 use outlet::Outlet;
+pub use seldom::Seldom;
 
 /// The target of exchange lines.
 pub const EXCHANGE: &str = "tollgate::exchange";

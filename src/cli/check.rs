@@ -13,6 +13,7 @@ use crate::app::{self, StartError};
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::net::ca::CertificateAuthority;
 use crate::net::certificates::read_pair;
+use crate::net::descriptors;
 use crate::net::trust::PlatformRoots;
 
 /// What `tollgate check` understands.
@@ -58,6 +59,12 @@ fn print(
             out,
             "there is no configuration file; defaults and variables are valid"
         )?,
+    }
+    let capacity = settings
+        .limits
+        .capacity(settings.listen.ip(), descriptors::limit());
+    if let Some(shortfall) = capacity.shortfall() {
+        writeln!(out, "note: {shortfall}")?;
     }
     Ok(())
 }
@@ -109,10 +116,26 @@ mod tests {
     }
 
     #[test]
+    fn a_maximum_that_no_machine_has_descriptors_for_is_noted() {
+        let said = checked("max_connections = 1000000").unwrap();
+        let possible = descriptors::limit().is_none_or(|limit| limit > 2_000_000);
+        assert_eq!(
+            said.contains("note: 1000000 connections"),
+            !possible,
+            "{said}"
+        );
+    }
+
+    #[test]
     fn what_would_not_is_said_with_its_place() {
         for (text, parts) in [
             ("listen = \"x\"", ["listen", "`x`"]),
             ("\nlistem = 1", ["line 2", "listem"]),
+            ("idle_timeout = \"0s\"", ["`idle-timeout`", "such as 5m"]),
+            (
+                "max_connections = 5\nmax_connections_per_client = 6",
+                ["`max-connections-per-client`", "5 or less"],
+            ),
             (
                 "tls_cert = \"/none/c.pem\"\ntls_key = \"/none/k.pem\"",
                 ["/none/c.pem", "read"],

@@ -19,7 +19,7 @@ use crate::app::Gate;
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::ledger::query::{Query, Reader};
 use crate::ledger::{FILE_NAME, QueryError, UsageRecord};
-use crate::net::private_file;
+use crate::net::{descriptors, private_file};
 use crate::simulator::client::{self, Door, SampleCall};
 use crate::simulator::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Simulator, SimulatorOptions};
 use crate::telemetry;
@@ -56,6 +56,7 @@ enum DemoError {
 /// A gate or simulator that cannot start; with `--once`, a call that was not answered, verified and counted.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let settings = settings(args)?;
+    descriptors::raise();
     serve::runtime()?.block_on(Box::pin(demonstrate(settings, args.once)))
 }
 

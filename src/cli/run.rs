@@ -27,6 +27,7 @@ use crate::app::Gate;
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::ledger::{Condition, FILE_NAME, Query, Reader};
 use crate::net::ca_home::CA_PEM;
+use crate::net::descriptors;
 use crate::net::private_file::{self, FileError};
 use crate::net::trust::BUNDLE_PEM;
 use crate::proxy::settle::RUN_TAG;
@@ -99,7 +100,11 @@ async fn attend(
         note_to_user("a shell whose Bedrock calls are counted; `exit` ends it and sums up");
     }
     let status = match child::Child::start(&mut command) {
-        Ok(child) => Ok(child.end().await?),
+        Ok(child) => {
+            // The command has the limits it would have without us.
+            descriptors::raise();
+            Ok(child.end().await?)
+        }
         Err(error) => Err(error),
     };
     let query = query(&name, began);

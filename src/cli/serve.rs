@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{Failure, say};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options};
+use crate::net::descriptors;
 use crate::telemetry;
 
 /// Runs the gate to its end.
@@ -19,6 +20,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     let settings = config::load(options, home)?;
     let format = settings.log_format;
     let _flush = telemetry::install()?;
+    descriptors::raise();
     runtime()?.block_on(async {
         let gate = Gate::start(settings).await?;
         say(format, &greeting(gate.address()?, &gate.settings().home));

@@ -92,6 +92,15 @@ fn client_abort(options: &Options) -> Result<ClientAbort, ConfigError> {
         bytes: options.drain_bytes.unwrap_or(16 * 1024 * 1024),
         concurrent: options.drain_concurrent.unwrap_or(64),
     };
+    let counts = [
+        ("drain-seconds", limits.time.as_secs()),
+        ("drain-bytes", limits.bytes),
+        ("drain-concurrent", limits.concurrent.into()),
+    ];
+    if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
+        let why = "0 would drain nothing; give more, or say --on-client-abort close";
+        return Err(invalid(option, why.to_owned()));
+    }
     one_of(
         "on-client-abort",
         options.on_client_abort.as_deref(),

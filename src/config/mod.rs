@@ -1,11 +1,12 @@
 //! Flags, environment and `tollgate.toml` become settings.
 //!
 //! `options` is the one list of options; `load` lays the three sources over each other (flags beat variables beat
-//! file); `settings` (with `accounting`) is the checked result that everybody else is handed.
+//! file); `settings` (with `accounting` and `limits`) is the checked result that everybody else is handed.
 
 pub mod accounting;
 pub mod aliases;
 pub mod hosts;
+pub mod limits;
 pub mod load;
 pub mod no_proxy;
 pub mod options;
@@ -20,7 +21,8 @@ mod settings_tests;
 pub use accounting::{Accounting, ClientAbort, DrainLimits, LedgerFailure};
 pub use aliases::Aliases;
 pub use hosts::{HostPattern, HostRules};
+pub use limits::{Capacity, Limits, Timeouts};
 pub use load::{ConfigError, load, load_prices};
 pub use options::{HomeOption, Options};
-pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings, Timeouts};
+pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings};
 pub use upstream_proxy::UpstreamProxy;

@@ -205,6 +205,91 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learn_sessions: Option<bool>,
 
+    /// Most client connections at the same time; one more is answered 503 [default: what the descriptors suffice for, 4096 at
+    /// most]
+    #[arg(long, env = "TOLLGATE_MAX_CONNECTIONS", value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u64>,
+
+    /// Most of them from one address, or one /64 of IPv6 [default: all on loopback, else half of --max-connections]
+    #[arg(
+        long,
+        env = "TOLLGATE_MAX_CONNECTIONS_PER_CLIENT",
+        value_name = "COUNT"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_client: Option<u64>,
+
+    /// Longest head of a request or a response; a longer request is answered 431 [default: 65536]
+    #[arg(long, env = "TOLLGATE_MAX_HEAD_BYTES", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_head_bytes: Option<u64>,
+
+    /// Most field-lines of a head; a request with more is answered 431 [default: 128]
+    #[arg(long, env = "TOLLGATE_MAX_FIELD_LINES", value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_field_lines: Option<u64>,
+
+    /// Most minted certificates kept; the one not asked for longest gives way [default: 512]
+    #[arg(long, env = "TOLLGATE_MAX_CERTIFICATES", value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_certificates: Option<u64>,
+
+    /// Most certificates minted at the same time [default: half of the cores]
+    #[arg(long, env = "TOLLGATE_MAX_MINTS", value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_mints: Option<u64>,
+
+    /// Longest time for a whole request head, or for the first byte of a connection [default: 30s]
+    #[arg(long, env = "TOLLGATE_HEAD_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_timeout: Option<String>,
+
+    /// Longest time between two requests of a connection [default: 5m]
+    #[arg(long, env = "TOLLGATE_IDLE_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<String>,
+
+    /// Longest time for a TLS handshake, on either side [default: 15s]
+    #[arg(long, env = "TOLLGATE_TLS_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_timeout: Option<String>,
+
+    /// Longest time for a TCP connection to one address of an upstream [default: 10s]
+    #[arg(long, env = "TOLLGATE_CONNECT_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<String>,
+
+    /// Longest wait for the next bytes of a request body, and for a reader that takes nothing [default: 2m]
+    #[arg(long, env = "TOLLGATE_BODY_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_timeout: Option<String>,
+
+    /// Longest time from the end of a request to the upstream's response head; then it is 408 [default: 1h]
+    #[arg(long, env = "TOLLGATE_RESPONSE_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_timeout: Option<String>,
+
+    /// Longest silence of an upstream inside a response [default: 1h]
+    #[arg(long, env = "TOLLGATE_STREAM_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_timeout: Option<String>,
+
+    /// Longest silence of both sides of a tunnel [default: 1h]
+    #[arg(long, env = "TOLLGATE_TUNNEL_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_timeout: Option<String>,
+
+    /// Longest time that an unused upstream connection is kept [default: 30s]
+    #[arg(long, env = "TOLLGATE_POOL_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_timeout: Option<String>,
+
+    /// Longest time that running exchanges may take once the gate is told to stop [default: 30s]
+    #[arg(long, env = "TOLLGATE_STOP_TIMEOUT", value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<String>,
+
     /// `[aliases]`: names for key ids, accounts, key labels, roles and model ARNs; `*` stands for anything
     #[arg(skip)]
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]

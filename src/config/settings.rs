@@ -6,10 +6,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::accounting::Accounting;
 use super::hosts::{HostPattern, HostRules};
+use super::limits::{Limits, Timeouts};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
 use super::prices;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub prices: Arc<PriceBook>,
     /// Shapes of usage that the operator taught.
     pub usage_patterns: Arc<Patterns>,
+    /// How much there may be of what.
+    pub limits: Limits,
     /// How long we wait for what.
     pub timeouts: Timeouts,
 }
@@ -123,40 +125,6 @@ pub struct ConnectTo {
     pub to_port: u16,
 }
 
-/// How long we wait for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// A TLS handshake with a client or an upstream.
-    pub handshake: Duration,
-    /// A whole request head, from its first byte; also the first byte of a new connection.
-    pub head: Duration,
-    /// The next request on a kept connection, or the first one after a TLS handshake.
-    pub idle: Duration,
-    /// A TCP connection to an upstream, per address.
-    pub connect: Duration,
-    /// The next byte of a request body or a reader that takes nothing.
-    pub body: Duration,
-    /// The upstream's silence while a response is owed or running.
-    pub upstream_silence: Duration,
-    /// An unused upstream connection in the pool.
-    pub pool_idle: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(15),
-            head: Duration::from_secs(30),
-            idle: Duration::from_secs(300),
-            connect: Duration::from_secs(10),
-            body: Duration::from_secs(120),
-            // Long reasoning answers without a stream take up to an hour.
-            upstream_silence: Duration::from_secs(3600),
-            pool_idle: Duration::from_secs(30),
-        }
-    }
-}
-
 /// Most that `--payload-limit` can be: both bodies of an exchange, and its heads, fit into the ledger's queue.
 pub const MAX_PAYLOAD_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -213,6 +181,8 @@ impl Settings {
             .map(|text| parse_connect_to(text))
             .collect::<Result<_, _>>()?;
         let accounting = Accounting::from_options(&options, &hosts)?;
+        let limits = Limits::from_options(&options)?;
+        let timeouts = Timeouts::from_options(&options)?;
         Ok(Self {
             listen,
             listen_is_explicit,
@@ -250,7 +220,8 @@ impl Settings {
             accounting,
             prices: Arc::new(prices::book(&options.price)?),
             usage_patterns: usage_patterns(&options.usage_pattern)?,
-            timeouts: Timeouts::default(),
+            limits,
+            timeouts,
         })
     }
 

@@ -54,6 +54,9 @@ fn every_wrong_option_is_named() {
         ("connect_to = [\"a:0:b:1\"]", "connect-to"),
         ("connect_to = [\"a:1::1\"]", "connect-to"),
         ("on_client_abort = \"wait\"", "close, drain"),
+        ("drain_seconds = 0", "--on-client-abort close"),
+        ("drain_bytes = 0", "drain-bytes"),
+        ("drain_concurrent = 0", "drain-concurrent"),
         ("on_ledger_failure = \"stop\"", "serve, refuse"),
         ("learn_sessions = true", "sts.amazonaws.com"),
         (

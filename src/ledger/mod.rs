@@ -41,6 +41,7 @@ pub use query::{Column, Condition, Found, Query, Reader, StatusRange};
 pub use record::{Entry, Identity, Outcome, Payload, UsageRecord};
 pub(crate) use row::source_name;
 pub use since::Since;
+pub(crate) use since::parse_age;
 pub use writer::{Committed, Ledger};
 
 /// The ledger's name in the home directory.

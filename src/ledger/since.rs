@@ -50,7 +50,7 @@ impl Since {
 }
 
 /// An age: a number and `s`, `m`, `h`, `d` or `w`.
-pub(super) fn parse_age(text: &str) -> Option<Duration> {
+pub(crate) fn parse_age(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
     let seconds = match unit {

@@ -210,15 +210,25 @@ impl CertificateAuthority {
         self.home.is_some().then_some(&self.root)
     }
 
+    /// Whether a leaf for exactly these names may be made now.
+    ///
+    /// # Errors
+    ///
+    /// When a name is not permitted, or the authority's time is over.
+    pub(crate) fn check(&self, names: &[LeafName], now: SystemTime) -> Result<(), CaError> {
+        for name in names {
+            self.check_name(name)?;
+        }
+        self.in_time(date(now)?)
+    }
+
     /// Makes a leaf for exactly these names, with a key of its own.
     ///
     /// # Errors
     ///
     /// When a name is not permitted, or the authority's time is over.
     pub fn mint(&self, names: &[LeafName], now: SystemTime) -> Result<Leaf, CaError> {
-        for name in names {
-            self.check_name(name)?;
-        }
+        self.check(names, now)?;
         self.mint_unchecked(names, date(now)?)
     }
 
@@ -228,17 +238,11 @@ impl CertificateAuthority {
         names: &[LeafName],
         now: OffsetDateTime,
     ) -> Result<Leaf, CaError> {
+        self.in_time(now)?;
         let Validity {
             not_before,
             not_after,
         } = self.validity;
-        if now < not_before || now >= not_after {
-            return Err(CaError::OutOfTime {
-                not_before,
-                not_after,
-                now,
-            });
-        }
         let validity = Validity {
             not_before: (now - CLOCK_SKEW).max(not_before),
             not_after: now
@@ -264,6 +268,21 @@ impl CertificateAuthority {
             renewal: (validity.not_after < not_after)
                 .then(|| now + (validity.not_after - now) * 2 / 3),
         })
+    }
+
+    fn in_time(&self, now: OffsetDateTime) -> Result<(), CaError> {
+        let Validity {
+            not_before,
+            not_after,
+        } = self.validity;
+        if now < not_before || now >= not_after {
+            return Err(CaError::OutOfTime {
+                not_before,
+                not_after,
+                now,
+            });
+        }
+        Ok(())
     }
 
     pub(crate) fn check_time(&self, now: OffsetDateTime) -> Result<(), FlawOr> {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::address::{self, Class};
+use super::descriptors;
 use super::stream::BoxDuplex;
 use super::upstream_proxy::{self, ProxyFailure};
 use crate::config::settings::{ConnectTo, dial_target};
@@ -76,6 +77,17 @@ pub enum DialError {
         /// Why not.
         source: io::Error,
     },
+    /// This process has no descriptor left for it.
+    #[error(
+        "tollgate has no file descriptor left for a connection to {host} ({source}): its limit is too low for its load, or \
+         --max-connections too high"
+    )]
+    NoDescriptor {
+        /// The name or address.
+        host: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The TLS handshake failed.
     #[error("TLS with {host} failed: {source}")]
     Tls {
@@ -92,6 +104,18 @@ pub enum DialError {
         /// What it did, as the rest of the sentence.
         why: Box<ProxyFailure>,
     },
+}
+
+impl DialError {
+    /// Whether nothing was missing but a descriptor.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            Self::NoDescriptor { .. } => true,
+            Self::Proxy { why, .. } => why.is_shortage(),
+            _ => false,
+        }
+    }
 }
 
 /// Opens connections.
@@ -239,9 +263,14 @@ impl Dialer {
     }
 
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-        let unresolved = |source| DialError::Resolve {
-            host: host.to_owned(),
-            source,
+        let unresolved = |source| {
+            if descriptors::is_shortage(&source) {
+                return no_descriptor(host, source);
+            }
+            DialError::Resolve {
+                host: host.to_owned(),
+                source,
+            }
         };
         let resolved = timeout(self.connect_timeout, tokio::net::lookup_host((host, port)))
             .await
@@ -272,7 +301,12 @@ impl Dialer {
     }
 
     async fn socket(&self, address: SocketAddr) -> Result<TcpStream, DialError> {
-        let failed = |source| DialError::Connect { address, source };
+        let failed = |source| {
+            if descriptors::is_shortage(&source) {
+                return no_descriptor(&address.to_string(), source);
+            }
+            DialError::Connect { address, source }
+        };
         match timeout(self.connect_timeout, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => {
                 tune(&socket);
@@ -295,6 +329,13 @@ impl Dialer {
 fn no_address(host: &str) -> DialError {
     DialError::NoAddress {
         host: host.to_owned(),
+    }
+}
+
+fn no_descriptor(host: &str, source: io::Error) -> DialError {
+    DialError::NoDescriptor {
+        host: host.to_owned(),
+        source,
     }
 }
 

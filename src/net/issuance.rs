@@ -32,6 +32,9 @@ pub enum IssuanceError {
     /// The key does not fit into TLS.
     #[error("the minted key cannot be used")]
     Key(#[from] rustls::Error),
+    /// Whoever was to make it is gone.
+    #[error("nobody is left to make the certificate")]
+    Interrupted,
     /// What rcgen wrote is not the certificate we know.
     #[error("the certificate has an unexpected structure")]
     Structure,

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,15 @@ pub struct UpstreamConnection {
 pub struct UpstreamPool {
     dialer: Dialer,
     idle_timeout: Duration,
-    idle: Mutex<HashMap<(Origin, Reach), Vec<Idle>>>,
+    max_idle: usize,
+    idle: Mutex<IdleConnections>,
+}
+
+#[derive(Default)]
+struct IdleConnections {
+    /// Those of one origin in the order they were last used.
+    by_origin: HashMap<(Origin, Reach), Vec<Idle>>,
+    count: usize,
 }
 
 struct Idle {
@@ -38,17 +46,15 @@ struct Idle {
     since: Instant,
 }
 
-/// Most idle connections kept for one origin.
-const MAX_IDLE_PER_ORIGIN: usize = 256;
-
 impl UpstreamPool {
-    /// An empty pool that dials with `dialer`.
+    /// An empty pool that dials with `dialer` and keeps at most `max_idle` connections for all origins together.
     #[must_use]
-    pub fn new(dialer: Dialer, idle_timeout: Duration) -> Self {
+    pub fn new(dialer: Dialer, idle_timeout: Duration, max_idle: usize) -> Self {
         Self {
             dialer,
             idle_timeout,
-            idle: Mutex::new(HashMap::new()),
+            max_idle,
+            idle: Mutex::default(),
         }
     }
 
@@ -72,7 +78,13 @@ impl UpstreamPool {
                 return Ok(connection);
             }
         }
-        let stream = self.dialer.open(origin, reach).await?;
+        let stream = match self.dialer.open(origin, reach).await {
+            // Nothing has been sent: what is kept for later gives way to what is needed now.
+            Err(error) if error.is_shortage() && self.give_up_idle() => {
+                self.dialer.open(origin, reach).await?
+            }
+            opened => opened?,
+        };
         let (reader, writer) = tokio::io::split(stream);
         Ok(UpstreamConnection {
             reader,
@@ -81,42 +93,95 @@ impl UpstreamPool {
         })
     }
 
+    /// A stream to `host:port` that never comes back, without TLS of its own.
+    ///
+    /// # Errors
+    /// [`DialError`] when it cannot be had.
+    pub async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<BoxDuplex, DialError> {
+        match self.dialer.connect(host, port, reach).await {
+            Err(error) if error.is_shortage() && self.give_up_idle() => {
+                self.dialer.connect(host, port, reach).await
+            }
+            connected => connected,
+        }
+    }
+
     /// Puts a clean connection back.
     pub fn check_in(&self, origin: Origin, reach: Reach, mut connection: UpstreamConnection) {
         // Memory goes back while a connection idles.
         connection.buffer = BytesMut::new();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.entry((origin, reach)).or_default();
-        if list.len() < MAX_IDLE_PER_ORIGIN {
-            list.push(Idle {
-                connection,
-                since: Instant::now(),
-            });
+        let since = Instant::now();
+        let mut idle = self.lock();
+        if idle.count >= self.max_idle {
+            idle.forget_one();
         }
+        idle.count += 1;
+        let list = idle.by_origin.entry((origin, reach)).or_default();
+        list.push(Idle { connection, since });
+    }
+
+    /// How many connections idle.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Closes all that idle, for their descriptors are needed. Whether there were any.
+    pub fn give_up_idle(&self) -> bool {
+        std::mem::take(&mut *self.lock()).count > 0
     }
 
     /// Drops connections that idled too long or that the upstream has closed.
     pub fn sweep(&self, now: Instant) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        for list in idle.values_mut() {
+        let mut idle = self.lock();
+        for list in idle.by_origin.values_mut() {
             list.retain_mut(|entry| {
                 now.saturating_duration_since(entry.since) < self.idle_timeout
                     && is_open_and_silent(&mut entry.connection.reader)
             });
         }
-        idle.retain(|_, list| !list.is_empty());
+        idle.by_origin.retain(|_, list| !list.is_empty());
+        idle.count = idle.by_origin.values().map(Vec::len).sum();
     }
 
     fn take(&self, origin: &Origin, reach: Reach) -> Option<UpstreamConnection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.get_mut(&(origin.clone(), reach))?;
+        let mut idle = self.lock();
+        let list = idle.by_origin.get_mut(&(origin.clone(), reach))?;
         let entry = list.pop()?;
-        if entry.since.elapsed() < self.idle_timeout {
-            return Some(entry.connection);
-        }
+        let is_fresh = entry.since.elapsed() < self.idle_timeout;
         // The list is in order of use: everything older has idled longer.
-        list.clear();
-        None
+        let older = if is_fresh {
+            0
+        } else {
+            std::mem::take(list).len()
+        };
+        idle.count = idle.count.saturating_sub(1 + older);
+        is_fresh.then_some(entry.connection)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, IdleConnections> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IdleConnections {
+    /// Closes the one that idles longest.
+    fn forget_one(&mut self) {
+        let oldest = self
+            .by_origin
+            .iter()
+            .filter_map(|(key, list)| Some((list.first()?.since, key)))
+            .min_by_key(|(since, _)| *since)
+            .map(|(_, key)| key.clone());
+        if let Some(list) = oldest.and_then(|key| self.by_origin.get_mut(&key)) {
+            list.remove(0);
+            self.count = self.count.saturating_sub(1);
+        }
     }
 }
 

@@ -21,46 +21,57 @@ use super::certificates;
 /// Tells which hosts are opened.
 pub type Intercepts = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// The TLS configurations of the client side. They share their session tickets and their cryptography.
+/// The TLS configurations of the client side. They share their session tickets and their cryptography, and differ in the
+/// certificate.
 pub struct ServerConfigs {
     store: Arc<CertificateStore>,
-    outer: Arc<ServerConfig>,
+    intercepts: Intercepts,
+    /// Shows no certificate.
+    bare: Arc<ServerConfig>,
 }
 
 impl ServerConfigs {
-    /// Builds them once for the whole process.
+    /// Builds what they share, once for the whole process.
     ///
     /// # Errors
     ///
     /// When the system has no random numbers for the ticket keys.
     pub fn new(store: Arc<CertificateStore>, intercepts: Intercepts) -> Result<Self, CaError> {
-        let by_name = BySni {
-            store: Arc::clone(&store),
-            intercepts,
-        };
-        let mut outer = ServerConfig::builder_with_provider(certificates::crypto_provider())
+        let mut bare = ServerConfig::builder_with_provider(certificates::crypto_provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(IssuanceError::from)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(by_name));
-        outer.alpn_protocols = vec![b"http/1.1".to_vec()];
-        outer.ticketer = Ticketer::new().map_err(IssuanceError::from)?;
+            .with_cert_resolver(Arc::new(Nothing));
+        bare.alpn_protocols = vec![b"http/1.1".to_vec()];
+        bare.ticketer = Ticketer::new().map_err(IssuanceError::from)?;
         // For TLS 1.2 clients that resume by session id.
-        outer.session_storage = ServerSessionMemoryCache::new(1024);
+        bare.session_storage = ServerSessionMemoryCache::new(1024);
         // Some clients use a ticket once; with two, a connection leaves one for itself and one for a parallel one.
-        outer.send_tls13_tickets = 2;
+        bare.send_tls13_tickets = 2;
         // A call that costs money must not be replayable.
-        outer.max_early_data_size = 0;
+        bare.max_early_data_size = 0;
         Ok(Self {
             store,
-            outer: Arc::new(outer),
+            intercepts,
+            bare: Arc::new(bare),
         })
     }
 
     /// For connections to the listener: the leaf of an intercepted SNI, else the listener's own certificate.
-    #[must_use]
-    pub fn outer(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.outer)
+    ///
+    /// # Errors
+    ///
+    /// When there can be no such certificate.
+    pub async fn port(
+        &self,
+        server_name: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Arc<ServerConfig>, CaError> {
+        let certified_key = match server_name {
+            Some(host) if (self.intercepts)(host) => self.store.for_host(host, now).await?,
+            _ => self.store.for_listener(now).await?,
+        };
+        Ok(self.showing(certified_key))
     }
 
     /// Whether there is, or can be, a certificate for `host`: to be asked before a CONNECT is answered.
@@ -69,17 +80,39 @@ impl ServerConfigs {
         self.store.covers(host)
     }
 
-    /// For the inside of a tunnel to `host`: always the certificate of `host`. A handful of reference counts, so there
-    /// is no need to keep it.
+    /// For the inside of a tunnel to `host`: always the certificate of `host`.
     ///
     /// # Errors
     ///
     /// When there can be no certificate for `host`.
-    pub fn tunnel(&self, host: &str, now: SystemTime) -> Result<Arc<ServerConfig>, CaError> {
-        let certified_key = self.store.for_host(host, now)?;
-        let mut config = ServerConfig::clone(&self.outer);
+    pub async fn tunnel(&self, host: &str, now: SystemTime) -> Result<Arc<ServerConfig>, CaError> {
+        let certified_key = self.store.for_host(host, now).await?;
+        Ok(self.showing(certified_key))
+    }
+
+    /// For a client to whom no certificate can be shown: the handshake ends with an alert.
+    #[must_use]
+    pub fn nothing(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.bare)
+    }
+
+    /// How many minted certificates are kept.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.store.kept()
+    }
+
+    /// How many certificates were minted since the start.
+    #[must_use]
+    pub fn mints(&self) -> u64 {
+        self.store.mints()
+    }
+
+    /// A handful of reference counts, so there is no need to keep it.
+    fn showing(&self, certified_key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.bare);
         config.cert_resolver = Arc::new(SingleCertAndKey::from(certified_key));
-        Ok(Arc::new(config))
+        Arc::new(config)
     }
 }
 
@@ -89,30 +122,12 @@ impl fmt::Debug for ServerConfigs {
     }
 }
 
-/// Chooses the certificate by the name the client asks for.
-struct BySni {
-    store: Arc<CertificateStore>,
-    intercepts: Intercepts,
-}
+/// Has no certificate for anybody.
+#[derive(Debug)]
+struct Nothing;
 
-impl ResolvesServerCert for BySni {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let now = SystemTime::now();
-        let certified_key = match hello.server_name() {
-            Some(host) if (self.intercepts)(host) => self.store.for_host(host, now),
-            _ => self.store.for_listener(now),
-        };
-        // rustls can only be told that there is none; why, is for our own log.
-        certified_key
-            .inspect_err(
-                |error| tracing::warn!(sni = hello.server_name(), %error, "no certificate to show"),
-            )
-            .ok()
-    }
-}
-
-impl fmt::Debug for BySni {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BySni").finish_non_exhaustive()
+impl ResolvesServerCert for Nothing {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates as clients meet them: real handshakes, in memory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,6 +17,7 @@ use super::certificate_store::CertificateStore;
 use super::certificates::{crypto_provider, read_pair};
 use super::test_certificates::*;
 use super::tls_server::ServerConfigs;
+use crate::config::Limits;
 
 /// Runs a handshake to its end. The second result is the server's view.
 fn handshake(
@@ -78,7 +79,8 @@ fn gate_with(listener: Option<CertifiedKey>, per_host: HashMap<String, Certified
     let home = tempfile::tempdir().unwrap();
     let authority = authority(home.path());
     let root_pem = authority.root_pem().to_owned();
-    let store = Arc::new(CertificateStore::new(authority, listener, per_host).unwrap());
+    let store =
+        Arc::new(CertificateStore::new(authority, listener, per_host, &Limits::default()).unwrap());
     let configs = ServerConfigs::new(
         Arc::clone(&store),
         Arc::new(|host| host.starts_with("bedrock-runtime.")),
@@ -100,15 +102,28 @@ impl Gate {
     fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {
         Arc::new(client_config(&self.root_pem, alpn))
     }
+
+    /// What a client on the port is shown that asks for `name`.
+    fn port(&self, name: &str) -> Arc<ServerConfig> {
+        let server_name = name.parse::<std::net::IpAddr>().is_err().then_some(name);
+        done(self.configs.port(server_name, SystemTime::now())).unwrap()
+    }
+
+    fn tunnel(&self, host: &str) -> Result<Arc<ServerConfig>, CaError> {
+        done(self.configs.tunnel(host, SystemTime::now()))
+    }
+
+    fn for_host(&self, host: &str, now: SystemTime) -> Result<Arc<CertifiedKey>, CaError> {
+        done(self.store.for_host(host, now))
+    }
 }
 
 #[test]
 fn a_client_that_trusts_the_root_gets_through_every_door() {
     let gate = gate();
-    let now = SystemTime::now();
     let client = gate.client(&["http/1.1"]);
     for name in ["localhost", "127.0.0.1", "::1", BEDROCK] {
-        let (client, server) = handshake(&client, &gate.configs.outer(), name);
+        let (client, server) = handshake(&client, &gate.port(name), name);
         assert_eq!(
             client.unwrap().alpn_protocol(),
             Some(&b"http/1.1"[..]),
@@ -116,7 +131,7 @@ fn a_client_that_trusts_the_root_gets_through_every_door() {
         );
         server.unwrap();
     }
-    let tunnel = gate.configs.tunnel(BEDROCK, now).unwrap();
+    let tunnel = gate.tunnel(BEDROCK).unwrap();
     handshake(&client, &tunnel, BEDROCK).0.unwrap();
     assert_eq!(
         gate.store.kept(),
@@ -130,7 +145,7 @@ fn the_listener_shows_its_own_certificate_for_names_it_does_not_open() {
     let gate = gate();
     let (client, _) = handshake(
         &gate.client(&[]),
-        &gate.configs.outer(),
+        &gate.port("sts.amazonaws.com"),
         "sts.amazonaws.com",
     );
     let error = client.unwrap_err();
@@ -144,30 +159,24 @@ fn the_listener_shows_its_own_certificate_for_names_it_does_not_open() {
 #[test]
 fn a_tunnel_shows_the_certificate_of_its_target_whatever_the_sni() {
     let gate = gate();
-    let tunnel = gate.configs.tunnel(BEDROCK, SystemTime::now()).unwrap();
+    let tunnel = gate.tunnel(BEDROCK).unwrap();
     let (client, server) = handshake(&gate.client(&[]), &tunnel, "localhost");
     assert!(format!("{:?}", client.unwrap_err()).contains(BEDROCK));
     assert!(server.is_err());
-    let error = gate
-        .configs
-        .tunnel("example.com", SystemTime::now())
-        .unwrap_err();
+    let error = gate.tunnel("example.com").unwrap_err();
     assert!(matches!(error, CaError::NotPermitted { .. }), "{error}");
-    assert!(matches!(
-        gate.configs.tunnel("a b", SystemTime::now()),
-        Err(CaError::Name { .. })
-    ));
+    assert!(matches!(gate.tunnel("a b"), Err(CaError::Name { .. })));
 }
 
 #[test]
 fn alpn_is_http11_or_nothing() {
     let gate = gate();
-    let outer = gate.configs.outer();
+    let outer = gate.port("localhost");
     let (client, _) = handshake(&gate.client(&["h2", "http/1.1"]), &outer, "localhost");
     assert_eq!(client.unwrap().alpn_protocol(), Some(&b"http/1.1"[..]));
     let (client, _) = handshake(&gate.client(&[]), &outer, "localhost");
     assert_eq!(client.unwrap().alpn_protocol(), None);
-    let tunnel = gate.configs.tunnel(BEDROCK, SystemTime::now()).unwrap();
+    let tunnel = gate.tunnel(BEDROCK).unwrap();
     for (server, name) in [(&outer, "localhost"), (&tunnel, BEDROCK)] {
         let (client, server) = handshake(&gate.client(&["h2"]), server, name);
         assert_eq!(
@@ -197,7 +206,7 @@ fn both_versions_are_spoken_and_resumed() {
             HandshakeKind::Resumed,
         ] {
             // A configuration of its own for each connection, as in production.
-            let tunnel = gate.configs.tunnel(BEDROCK, SystemTime::now()).unwrap();
+            let tunnel = gate.tunnel(BEDROCK).unwrap();
             let (client, server) = handshake(&client, &tunnel, BEDROCK);
             assert_eq!(
                 client.unwrap().handshake_kind(),
@@ -210,37 +219,13 @@ fn both_versions_are_spoken_and_resumed() {
 }
 
 #[test]
-fn simultaneous_first_requests_mint_once() {
-    let gate = gate();
-    let barrier = Barrier::new(8);
-    let now = SystemTime::now();
-    let leaves: Vec<Arc<CertifiedKey>> = std::thread::scope(|scope| {
-        let ask = || {
-            barrier.wait();
-            gate.store.for_host(BEDROCK, now).unwrap()
-        };
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    });
-    assert!(leaves.iter().all(|leaf| Arc::ptr_eq(leaf, &leaves[0])));
-    let spelled_otherwise = gate
-        .store
-        .for_host("BEDROCK-runtime.us-east-1.amazonaws.com.", now)
-        .unwrap();
-    assert!(Arc::ptr_eq(&spelled_otherwise, &leaves[0]));
-}
-
-#[test]
 fn leaves_are_renewed_after_two_thirds_of_their_life() {
     let gate = gate();
     let now = SystemTime::now();
     type Ask = fn(&CertificateStore, SystemTime) -> Arc<CertifiedKey>;
     let asks: [Ask; 2] = [
-        |store, now| store.for_host(BEDROCK, now).unwrap(),
-        |store, now| store.for_listener(now).unwrap(),
+        |store, now| done(store.for_host(BEDROCK, now)).unwrap(),
+        |store, now| done(store.for_listener(now)).unwrap(),
     ];
     for ask in asks {
         let first = ask(&gate.store, now);
@@ -252,36 +237,26 @@ fn leaves_are_renewed_after_two_thirds_of_their_life() {
     }
     verify(
         &gate.root_pem,
-        &gate.store.for_host(BEDROCK, now + 41 * DAY).unwrap().cert,
+        &gate.for_host(BEDROCK, now + 41 * DAY).unwrap().cert,
         BEDROCK,
         now + 100 * DAY,
     )
     .unwrap();
     // The clock is set back: what was minted is not valid yet.
-    let later = gate.store.for_host(BEDROCK, now + 90 * DAY).unwrap();
-    assert!(!Arc::ptr_eq(
-        &later,
-        &gate.store.for_host(BEDROCK, now).unwrap()
-    ));
+    let later = gate.for_host(BEDROCK, now + 90 * DAY).unwrap();
+    assert!(!Arc::ptr_eq(&later, &gate.for_host(BEDROCK, now).unwrap()));
     assert_eq!(gate.store.kept(), 2);
 }
 
 #[test]
-fn the_number_of_leaves_is_bounded_and_the_busy_ones_stay() {
+fn a_client_that_can_be_shown_nothing_gets_an_alert() {
     let gate = gate();
-    let now = SystemTime::now();
-    let busy = gate.store.for_host(BEDROCK, now).unwrap();
-    for number in 0..600 {
-        gate.store
-            .for_host(&format!("vpce-{number}.{BEDROCK}"), now)
-            .unwrap();
-        gate.store.for_host(BEDROCK, now).unwrap();
-    }
-    assert_eq!(gate.store.kept(), 512);
-    assert!(Arc::ptr_eq(
-        &busy,
-        &gate.store.for_host(BEDROCK, now).unwrap()
+    let (client, server) = handshake(&gate.client(&[]), &gate.configs.nothing(), BEDROCK);
+    assert!(matches!(
+        client.unwrap_err(),
+        TlsError::AlertReceived(AlertDescription::AccessDenied)
     ));
+    assert!(server.is_err());
 }
 
 #[test]
@@ -302,10 +277,7 @@ fn an_operators_certificate_for_a_host_comes_first() {
         gate.store.covers("bedrock-runtime.EXAMPLE.com") && !gate.store.covers("other.example.com")
     );
     let client = pinning(own.cert.der());
-    let tunnel = gate
-        .configs
-        .tunnel("bedrock-runtime.example.com", SystemTime::now())
-        .unwrap();
+    let tunnel = gate.tunnel("bedrock-runtime.example.com").unwrap();
     assert_eq!(
         &shown(&client, &tunnel, "bedrock-runtime.example.com"),
         own.cert.der()
@@ -313,7 +285,7 @@ fn an_operators_certificate_for_a_host_comes_first() {
     assert_eq!(
         &shown(
             &client,
-            &gate.configs.outer(),
+            &gate.port("bedrock-runtime.example.com"),
             "bedrock-runtime.example.com"
         ),
         own.cert.der()
@@ -389,10 +361,10 @@ fn the_pair_of_the_guides_openssl_line_serves_the_listener() {
     let pair = read_pair(&certificate, &key).unwrap();
     let client = pinning(&pair.cert[0]);
     let gate = gate_with(Some(pair), HashMap::new());
-    shown(&client, &gate.configs.outer(), "localhost");
-    shown(&client, &gate.configs.outer(), "127.0.0.1");
+    shown(&client, &gate.port("localhost"), "localhost");
+    shown(&client, &gate.port("127.0.0.1"), "127.0.0.1");
     // Intercepted hosts keep their minted leaves.
-    handshake(&gate.client(&[]), &gate.configs.outer(), BEDROCK)
+    handshake(&gate.client(&[]), &gate.port(BEDROCK), BEDROCK)
         .0
         .unwrap();
     assert_eq!(gate.store.kept(), 1);

@@ -18,6 +18,7 @@ use super::trust::{
     BUNDLE_PEM, PLATFORM_FILES, PlatformRoots, Source, TrustError, bundle, upstream_client_config,
     write_bundle,
 };
+use crate::config::Limits;
 
 /// A root as a platform might have it.
 fn foreign_root(name: &str) -> CertificateDer<'static> {
@@ -159,7 +160,7 @@ fn reaches(
     client: &Arc<rustls::ClientConfig>,
     upstream: &ServerConfigs,
 ) -> Result<(), rustls::Error> {
-    let server = upstream.tunnel(BEDROCK, SystemTime::now()).unwrap();
+    let server = done(upstream.tunnel(BEDROCK, SystemTime::now())).unwrap();
     let mut client =
         ClientConnection::new(Arc::clone(client), ServerName::try_from(BEDROCK).unwrap()).unwrap();
     let mut server = ServerConnection::new(server).unwrap();
@@ -189,7 +190,8 @@ fn reaches(
 }
 
 fn upstream(authority: CertificateAuthority) -> ServerConfigs {
-    let store = CertificateStore::new(authority, None, std::collections::HashMap::new()).unwrap();
+    let none = std::collections::HashMap::new();
+    let store = CertificateStore::new(authority, None, none, &Limits::default()).unwrap();
     ServerConfigs::new(Arc::new(store), Arc::new(|_| true)).unwrap()
 }
 

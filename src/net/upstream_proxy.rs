@@ -70,6 +70,12 @@ pub enum ProxyFailure {
     },
 }
 
+impl ProxyFailure {
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.is_shortage())
+    }
+}
+
 /// A status with the reason that everybody gives for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u16);

@@ -27,7 +27,7 @@ use crate::aws::{mask, sigv4};
 use crate::ledger::{Entry, Identity, Payload};
 use crate::net::dial::Origin;
 use crate::net::stream::{BoxDuplex, Duplex};
-use crate::wire::http1::{HeadError, HeadLimits, RequestHead, Scheme};
+use crate::wire::http1::{HeadError, RequestHead, Scheme};
 use crate::wire::http2;
 use crate::wire::sniff::Opening;
 
@@ -76,14 +76,7 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
         client,
         reached: socket.local_addr().ok().map(|address| address.ip()),
     };
-    let scope = Scope::Port { server_name: None };
-    let mut layer = Layer {
-        stream: Box::new(socket),
-        buffer: BytesMut::new(),
-        scope,
-        secured: false,
-        proxy_user: None,
-    };
+    let mut layer = Layer::of_port(socket);
     loop {
         let opening = match layer.sniff(&services).await {
             Some(Opening::Tls) if !layer.secured => {
@@ -168,6 +161,7 @@ impl Connection<'_> {
             reader,
             buffer,
             secured,
+            room: self.services.settings.limits.head.bytes,
         };
         let step = loop {
             let user = proxy_user.as_deref();
@@ -301,7 +295,7 @@ impl Connection<'_> {
 
     /// The next request head; `None` at the client's end, after too long a silence, or when the gate drains.
     async fn read_head(&self, client: &mut ClientReader) -> Result<Option<RequestHead>, HeadError> {
-        let limits = HeadLimits::default();
+        let limits = &self.services.settings.limits.head;
         let timeouts = &self.services.settings.timeouts;
         if client.buffer.is_empty() {
             // Memory goes back while a connection idles.
@@ -319,7 +313,7 @@ impl Connection<'_> {
         }
         let whole = async {
             loop {
-                if let Some(head) = RequestHead::take(&mut client.buffer, &limits)? {
+                if let Some(head) = RequestHead::take(&mut client.buffer, limits)? {
                     return Ok(Some(head));
                 }
                 client.buffer.reserve(HEAD_ROOM);

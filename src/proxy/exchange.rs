@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -101,6 +102,7 @@ pub async fn run(
         method: head.method(),
         version: head.version(),
         half_closed: AtomicBool::new(false),
+        owed: OnceLock::new(),
         drain: Drain::new(services, plan.observed),
         settling: Settling::default(),
     };
@@ -315,8 +317,10 @@ fn dial_failure(error: &DialError) -> Reply {
     let kind = match error {
         DialError::Forbidden { .. } => Kind::Denied,
         DialError::Tls { .. } => Kind::UpstreamTls,
+        error if error.is_shortage() => Kind::NoDescriptor,
         DialError::Resolve { .. }
         | DialError::NoAddress { .. }
+        | DialError::NoDescriptor { .. }
         | DialError::Connect { .. }
         | DialError::Proxy { .. } => Kind::UpstreamUnreachable,
     };

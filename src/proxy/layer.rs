@@ -6,12 +6,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
-use rustls::AlertDescription;
 use rustls::server::Acceptor;
+use rustls::{AlertDescription, ServerConfig};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -35,6 +37,17 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    /// What was accepted on the client port.
+    pub(super) fn of_port(socket: TcpStream) -> Self {
+        Self {
+            stream: Box::new(socket),
+            buffer: BytesMut::new(),
+            scope: Scope::Port { server_name: None },
+            secured: false,
+            proxy_user: None,
+        }
+    }
+
     /// What is spoken here, by its first bytes; `None` when nothing comes, or the gate drains.
     pub(super) async fn sniff(&mut self, services: &Services) -> Option<Opening> {
         let timeouts = &services.settings.timeouts;
@@ -66,6 +79,24 @@ impl Layer {
 
     /// The stream inside the TLS that is opened here; `None` when the handshake fails, which the log explains.
     pub(super) async fn open_tls(self, services: &Services, client: SocketAddr) -> Option<Self> {
+        let scope = self.scope.clone();
+        match self.handshake(services).await {
+            Ok(layer) => Some(layer),
+            Err(NoTls::Failed { error, greeted }) => {
+                let home = &services.settings.home;
+                explain_handshake(client, &scope, &error, greeted, home);
+                None
+            }
+            Err(NoTls::TooSlow) => {
+                tracing::info!(client = %client, "the client did not finish its TLS handshake in time");
+                None
+            }
+        }
+    }
+
+    /// The stream inside the TLS that is opened here. The certificate is chosen, and minted if need be, when the client's
+    /// whole hello is there.
+    pub(super) async fn handshake(self, services: &Services) -> Result<Self, NoTls> {
         let Self {
             stream,
             buffer,
@@ -73,34 +104,18 @@ impl Layer {
             proxy_user,
             ..
         } = self;
-        let config = match &scope {
-            Scope::Port { .. } => services.tls.outer(),
-            Scope::Tunnel(origin) => match services.tls.tunnel(&origin.host, SystemTime::now()) {
-                Ok(config) => config,
-                Err(error) => {
-                    tracing::error!(host = origin.host, %error, "no certificate can be shown for an intercepted host");
-                    return None;
-                }
-            },
-        };
         let mut greeted = false;
         let accept = async {
             let stream = Prefixed::new(buffer.freeze(), stream);
             let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
             greeted = true;
+            let config = config(services, &scope, hello.client_hello().server_name()).await;
             hello.into_stream(config).await
         };
         let stream = match timeout(services.settings.timeouts.handshake, accept).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                let home = &services.settings.home;
-                explain_handshake(client, &scope, &error, greeted, home);
-                return None;
-            }
-            Err(_) => {
-                tracing::info!(client = %client, "the client did not finish its TLS handshake in time");
-                return None;
-            }
+            Ok(Err(error)) => return Err(NoTls::Failed { error, greeted }),
+            Err(_) => return Err(NoTls::TooSlow),
         };
         let scope = match scope {
             Scope::Port { .. } => {
@@ -115,7 +130,7 @@ impl Layer {
                 ..origin
             }),
         };
-        Some(Self {
+        Ok(Self {
             stream: Box::new(stream),
             buffer: BytesMut::new(),
             scope,
@@ -123,6 +138,36 @@ impl Layer {
             proxy_user,
         })
     }
+}
+
+/// Why there is no TLS.
+pub(super) enum NoTls {
+    /// One side would not go on. `greeted`: the client has said hello.
+    Failed { error: io::Error, greeted: bool },
+    /// It took too long.
+    TooSlow,
+}
+
+/// What is shown to a client that asks for `server_name`.
+async fn config(
+    services: &Services,
+    scope: &Scope,
+    server_name: Option<&str>,
+) -> Arc<ServerConfig> {
+    let now = SystemTime::now();
+    let config = match scope {
+        Scope::Port { .. } => services.tls.port(server_name, now).await,
+        Scope::Tunnel(origin) => services.tls.tunnel(&origin.host, now).await,
+    };
+    config.unwrap_or_else(|error| {
+        let host = match scope {
+            Scope::Port { .. } => server_name,
+            Scope::Tunnel(origin) => Some(origin.host.as_str()),
+        };
+        tracing::error!(host, %error, "no certificate can be shown");
+        // The client is told by an alert.
+        services.tls.nothing()
+    })
 }
 
 /// A handshake that fails is the first thing a newcomer meets: say what to set. `greeted`: the client has said

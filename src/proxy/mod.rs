@@ -1,5 +1,6 @@
 //! The walk of a request: sniff, read head, route, check out, relay, settle, record.
 //!
+//! - `accept`: the client port; `load`: how many connections there are; `overload`: those beyond.
 //! - `connection`: one client connection; `layer`: what opens inside it.
 //! - `route`: pure; where a request goes.
 //! - `exchange`: one request and its response.
@@ -11,6 +12,7 @@
 //! - `reply`, `explain`, `landing`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
 
+pub mod accept;
 mod asked;
 pub mod caller;
 mod closing;
@@ -21,7 +23,9 @@ pub mod exchange;
 mod explain;
 mod landing;
 mod layer;
+pub mod load;
 pub mod meter;
+mod overload;
 pub mod relay;
 pub mod reply;
 pub mod route;
@@ -36,6 +40,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use self::caller::Sessions;
+use self::load::{Figures, Load};
 use self::settle::Settled;
 use crate::config::Settings;
 use crate::ledger::writer::Ledger;
@@ -59,6 +64,8 @@ pub struct Services {
     pub drains: Arc<Semaphore>,
     /// Records that are being made: estimated, priced, committed.
     pub recording: watch::Sender<usize>,
+    /// How many connections there are.
+    pub load: Arc<Load>,
     /// How far the gate's stop has come.
     pub phase: watch::Receiver<Phase>,
 }
@@ -88,6 +95,18 @@ impl Services {
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.ledger.commit(record, payload).await;
+    }
+
+    /// What there is of everything that is bounded.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let count = |length| u64::try_from(length).unwrap_or(u64::MAX);
+        Figures {
+            idle_upstreams: count(self.pool.idle()),
+            certificates: count(self.tls.kept()),
+            mints: self.tls.mints(),
+            ..self.load.figures()
+        }
     }
 
     /// Resolves when no record is being made.

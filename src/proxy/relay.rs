@@ -7,13 +7,14 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Services;
 use super::drain::Drain;
@@ -22,7 +23,7 @@ use crate::ledger::Outcome;
 use crate::net::stream::BoxDuplex;
 use crate::wire::http1::forward;
 use crate::wire::http1::{
-    BodyDecoder, FramingError, HeadError, HeadLimits, MessageFraming, ResponseHead, Version,
+    BodyDecoder, FramingError, HeadError, MessageFraming, ResponseHead, Version,
 };
 
 /// What both directions share.
@@ -38,6 +39,8 @@ pub struct Relay<'a> {
     /// The client ended its sending side, and ours towards the upstream ends with it: that connection carries no
     /// further request.
     pub half_closed: AtomicBool,
+    /// When the upstream had the whole request: a response is owed from then on.
+    pub owed: OnceLock<Instant>,
     /// What happens to the response once its client is gone.
     pub drain: Drain<'a>,
     /// A response that came whole is on its way to the ledger.
@@ -82,13 +85,15 @@ pub struct ClientReader {
     pub buffer: BytesMut,
     /// TLS tells a lost peer from one that only stopped sending; TCP alone does not.
     pub secured: bool,
+    /// Bytes of following requests taken in while an exchange runs.
+    pub room: usize,
 }
 
 impl ClientReader {
     /// Resolves at the client's end; what it sends until then is kept for later, as far as there is room.
     async fn end(&mut self) -> io::Result<()> {
         loop {
-            if self.buffer.len() >= PIPELINE {
+            if self.buffer.len() >= self.room {
                 std::future::pending::<()>().await;
             }
             if read_piece(&mut self.reader, &mut self.buffer).await? == 0 {
@@ -145,8 +150,8 @@ pub enum NoResponse {
     /// The upstream closed or reset the connection.
     #[error("the upstream closed the connection before it answered: {0}")]
     Closed(io::Error),
-    /// Longer than `upstream_silence`.
-    #[error("the upstream was silent for {} s", .0.as_secs())]
+    /// Longer than `--response-timeout`.
+    #[error("the upstream gave no answer within {} s", .0.as_secs_f32())]
     Silent(Duration),
     /// Not a response head.
     #[error("the upstream's answer is not HTTP: {0}")]
@@ -161,8 +166,6 @@ pub enum NoResponse {
 
 /// Bytes read at once: a TLS record's worth.
 const PIECE: usize = 16 * 1024;
-/// Bytes of following requests taken in while an exchange runs.
-const PIPELINE: usize = 64 * 1024;
 /// More interim responses than any server has reason to send.
 const MAX_INTERIM: usize = 64;
 
@@ -204,6 +207,8 @@ impl Relay<'_> {
             }
         }
         self.meter.request_complete();
+        // Set once: a request has one end.
+        _ = self.owed.set(Instant::now());
         self.watch(client, upstream).await
     }
 
@@ -300,17 +305,24 @@ impl Relay<'_> {
         upstream: &mut ReadHalf<BoxDuplex>,
         buffer: &mut BytesMut,
     ) -> Result<ResponseHead, NoResponse> {
-        let limits = HeadLimits::default();
+        let settings = &self.services.settings;
+        let limit = settings.timeouts.response;
+        let mut deadline = Instant::now() + limit;
         loop {
-            if let Some(head) = ResponseHead::take(buffer, &limits).map_err(NoResponse::Head)? {
+            let head = ResponseHead::take(buffer, &settings.limits.head);
+            if let Some(head) = head.map_err(NoResponse::Head)? {
                 return Ok(head);
             }
-            let silence = self.services.settings.timeouts.upstream_silence;
-            match timeout(silence, read_piece(upstream, buffer)).await {
+            match timeout_at(deadline, read_piece(upstream, buffer)).await {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0)) => return Err(NoResponse::Closed(io::ErrorKind::UnexpectedEof.into())),
                 Ok(Err(error)) => return Err(NoResponse::Closed(error)),
-                Err(_) => return Err(NoResponse::Silent(silence)),
+                // Whoever is still being asked owes no answer yet; `body` watches over the asking.
+                Err(_) => match self.owed.get() {
+                    None => deadline = Instant::now() + limit,
+                    Some(owed) if *owed + limit > deadline => deadline = *owed + limit,
+                    Some(_) => return Err(NoResponse::Silent(limit)),
+                },
             }
         }
     }
@@ -323,7 +335,7 @@ impl Relay<'_> {
         buffer: &mut BytesMut,
         client: &mut WriteHalf<BoxDuplex>,
     ) -> Result<(), ResponseEnd> {
-        let silence = self.services.settings.timeouts.upstream_silence;
+        let silence = self.services.settings.timeouts.stream;
         let mut decoder = framing.decoder();
         let mut ranges = Vec::new();
         loop {

@@ -47,6 +47,10 @@ pub enum Kind {
     Stopping,
     /// Nothing can be recorded, and the operator wants nothing served that is not.
     LedgerFailing,
+    /// As many connections as there may be.
+    Overloaded,
+    /// No descriptor is free for the upstream.
+    NoDescriptor,
 }
 
 /// How one row is answered.
@@ -111,6 +115,11 @@ impl Kind {
                 outcome: Outcome::Refused,
                 ..unavailable("ledger-failing")
             },
+            Self::Overloaded => Row {
+                outcome: Outcome::Refused,
+                ..unavailable("overloaded")
+            },
+            Self::NoDescriptor => unavailable("no-descriptor"),
             Self::UpstreamSilent => row(
                 StatusCode::REQUEST_TIMEOUT,
                 "ModelTimeoutException",
@@ -118,6 +127,11 @@ impl Kind {
                 Outcome::Failed,
             ),
         }
+    }
+
+    /// After how many seconds another try may go better, where time alone helps.
+    fn retry_after(self) -> Option<u32> {
+        matches!(self, Self::Overloaded | Self::NoDescriptor).then_some(1)
     }
 }
 
@@ -191,13 +205,15 @@ impl Reply {
         let row = self.kind.row();
         let reason = row.status.canonical_reason().unwrap_or_default();
         let connection = if close { "connection: close\r\n" } else { "" };
+        let retry = self.kind.retry_after();
+        let retry = retry.map_or_else(String::new, |after| format!("retry-after: {after}\r\n"));
         // RFC 9110 §9.3.2: an answer to HEAD has the length of a body and no body.
         let sent = if method == "HEAD" { "" } else { body };
         let mut out = Vec::with_capacity(256 + body.len());
         let written = write!(
             out,
             "HTTP/1.1 {} {reason}\r\n{fields}content-type: {content_type}\r\nx-tollgate-error: {}\r\n\
-             content-length: {}\r\n{connection}\r\n{sent}",
+             content-length: {}\r\n{retry}{connection}\r\n{sent}",
             row.status.as_u16(),
             row.code,
             body.len(),

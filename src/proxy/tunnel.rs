@@ -33,7 +33,7 @@ pub async fn run(
     record.host = Some(host.to_owned());
     let dialled = tokio::select! {
         biased;
-        dialled = services.pool.dialer().connect(host, port, Reach::Checked) => dialled.map_err(|error| refusal(&error)),
+        dialled = services.pool.connect(host, port, Reach::Checked) => dialled.map_err(|error| refusal(&error)),
         () = services.cut() => Err(Reply::new(Kind::Stopping, "tollgate is stopping")),
     };
     let mut upstream = match dialled {
@@ -52,12 +52,14 @@ pub async fn run(
         finish(services, arrival, record, Outcome::ClientAborted).await;
         return;
     }
-    let mut client = Counted::new(Prefixed::new(early, client));
+    let traffic = Traffic::default();
+    let mut client = Counted::new(Prefixed::new(early, client), &traffic);
     let ended = tokio::select! {
         ended = copy_bidirectional(&mut client, &mut upstream) => ended.map(|_| ()),
+        () = traffic.silent(services.settings.timeouts.tunnel) => Err(io::ErrorKind::TimedOut.into()),
         () = services.cut() => Err(io::ErrorKind::Interrupted.into()),
     };
-    (record.request_bytes, record.response_bytes) = (client.read, client.written);
+    (record.request_bytes, record.response_bytes) = traffic.passed();
     let outcome = match ended {
         Ok(()) => Outcome::Complete,
         Err(_) if client.failed => Outcome::ClientAborted,
@@ -73,37 +75,67 @@ async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, 
 }
 
 fn refusal(error: &DialError) -> Reply {
-    let kind = if matches!(error, DialError::Forbidden { .. }) {
-        Kind::Denied
-    } else {
-        Kind::UpstreamUnreachable
+    let kind = match error {
+        DialError::Forbidden { .. } => Kind::Denied,
+        error if error.is_shortage() => Kind::NoDescriptor,
+        _ => Kind::UpstreamUnreachable,
     };
     Reply::new(kind, error.to_string())
 }
 
-use counted::Counted;
+use counted::{Counted, Traffic};
 
 /// A stream that counts, so that the numbers are known however the copy ends, and that knows which side failed.
 mod counted {
     use std::io;
     use std::pin::Pin;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::task::{Context, Poll, ready};
+    use std::time::Duration;
 
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-    pub(super) struct Counted<S> {
+    /// What has passed.
+    #[derive(Default)]
+    pub(super) struct Traffic {
+        read: AtomicU64,
+        written: AtomicU64,
+    }
+
+    impl Traffic {
+        /// From the client, and to it.
+        pub(super) fn passed(&self) -> (u64, u64) {
+            let (read, written) = (&self.read, &self.written);
+            (
+                read.load(Ordering::Relaxed),
+                written.load(Ordering::Relaxed),
+            )
+        }
+
+        /// Resolves when nothing has passed for `limit`, or up to a quarter longer.
+        pub(super) async fn silent(&self, limit: Duration) {
+            let mut before = self.passed();
+            let mut quiet = 0;
+            while quiet < 4 {
+                tokio::time::sleep(limit / 4).await;
+                let now = self.passed();
+                quiet = if now == before { quiet + 1 } else { 0 };
+                before = now;
+            }
+        }
+    }
+
+    pub(super) struct Counted<'a, S> {
         inner: S,
-        pub(super) read: u64,
-        pub(super) written: u64,
+        traffic: &'a Traffic,
         pub(super) failed: bool,
     }
 
-    impl<S> Counted<S> {
-        pub(super) fn new(inner: S) -> Self {
+    impl<'a, S> Counted<'a, S> {
+        pub(super) fn new(inner: S, traffic: &'a Traffic) -> Self {
             Self {
                 inner,
-                read: 0,
-                written: 0,
+                traffic,
                 failed: false,
             }
         }
@@ -114,7 +146,7 @@ mod counted {
         }
     }
 
-    impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
         fn poll_read(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -122,19 +154,21 @@ mod counted {
         ) -> Poll<io::Result<()>> {
             let before = buf.filled().len();
             let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-            self.read += (buf.filled().len() - before) as u64;
+            let read = (buf.filled().len() - before) as u64;
+            self.traffic.read.fetch_add(read, Ordering::Relaxed);
             self.note(result)
         }
     }
 
-    impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
             buf: &[u8],
         ) -> Poll<io::Result<usize>> {
             let result = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
-            self.written += *result.as_ref().unwrap_or(&0) as u64;
+            let written = *result.as_ref().unwrap_or(&0) as u64;
+            self.traffic.written.fetch_add(written, Ordering::Relaxed);
             self.note(result)
         }
 

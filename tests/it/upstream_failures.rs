@@ -300,7 +300,10 @@ async fn silence_past_the_limit_is_a_typed_408_before_the_answer_and_a_cut_insid
     let upstream = RawUpstream::tls().await;
     let gate = Plan::new()
         .before(&upstream)
-        .with(|settings| settings.timeouts.upstream_silence = Duration::from_millis(80))
+        .with(|settings| {
+            settings.timeouts.response = Duration::from_millis(80);
+            settings.timeouts.stream = Duration::from_millis(80);
+        })
         .start()
         .await;
     for beginning in ["", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 O"] {

@@ -16,8 +16,8 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 
 use super::probe::{self, Family, KNOWN, Verdict};
 use super::{Opened, Source};
-use crate::cli::Failure;
 use crate::cli::terminal::{Line, to_stdout, write_json};
+use crate::cli::{Failure, serve as gate};
 use crate::net::ca::CaError;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificate_store::CertificateStore;
@@ -110,7 +110,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
         settings,
         authority,
     } = args.source.open()?;
-    let store = CertificateStore::new(authority, None, std::collections::HashMap::new())?;
+    let none = std::collections::HashMap::new();
+    let store = CertificateStore::new(authority, None, none, &settings.limits)?;
     let verdicts = ask(family, &command, store)?;
     let (ca, bundle) = (settings.home.join(CA_PEM), settings.home.join(BUNDLE_PEM));
     to_stdout(|out| {
@@ -168,7 +169,7 @@ fn ask(
     store: CertificateStore,
 ) -> Result<Vec<Verdict>, CheckError> {
     let configs = ServerConfigs::new(Arc::new(store), Arc::new(|_: &str| true))?;
-    let config = configs.tunnel(HOST, SystemTime::now())?;
+    let config = gate::runtime()?.block_on(configs.tunnel(HOST, SystemTime::now()))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
     // Ends with the process.

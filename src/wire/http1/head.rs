@@ -131,13 +131,13 @@ pub struct HeadLimits {
 }
 
 /// The parser's own ceiling on field-lines.
-pub const MAX_FIELD_LINES: usize = 128;
+pub const MAX_FIELD_LINES: usize = 256;
 
 impl Default for HeadLimits {
     fn default() -> Self {
         Self {
             bytes: 64 * 1024,
-            field_lines: MAX_FIELD_LINES,
+            field_lines: 128,
         }
     }
 }

@@ -14,5 +14,8 @@ mod framing_tests;
 mod head_tests;
 
 pub use framing::{BodyDecoder, FramingError, MessageFraming};
-pub use head::{FieldLine, FieldLines, HeadError, HeadLimits, RequestHead, ResponseHead, Version};
+pub use head::{
+    FieldLine, FieldLines, HeadError, HeadLimits, MAX_FIELD_LINES, RequestHead, ResponseHead,
+    Version,
+};
 pub use target::{Authority, RequestTarget, Scheme, TargetError};

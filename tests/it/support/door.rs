@@ -7,6 +7,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+#[cfg(target_os = "linux")]
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -129,6 +131,15 @@ impl Port {
     /// A plain connection to the port.
     pub(crate) async fn plain(&self) -> RawClient {
         let (stream, socket) = with_handle(TcpStream::connect(self.address).await.unwrap());
+        Peer::new(Box::new(stream), socket)
+    }
+
+    /// A plain connection to the port from an address of loopback; only Linux has them all.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn plain_from(&self, source: [u8; 4]) -> RawClient {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((source, 0))).unwrap();
+        let (stream, socket) = with_handle(socket.connect(self.address).await.unwrap());
         Peer::new(Box::new(stream), socket)
     }
 

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tollgate::config::settings::ConnectTo;
 use tollgate::config::{Options, Settings};
 use tollgate::ledger::{FILE_NAME, Found, Query, Reader, UsageRecord};
+use tollgate::proxy::load::Figures;
 use tollgate::simulator::{Simulator, SimulatorOptions};
 
 use super::door::Port;
@@ -28,6 +29,7 @@ use super::{BEDROCK, within};
 pub(crate) struct Gate {
     pub(crate) port: Port,
     home: TempDir,
+    figures: Box<dyn Fn() -> Figures + Send + Sync>,
     stop: oneshot::Sender<()>,
     at_once: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -137,6 +139,7 @@ impl Plan {
         let gate = tollgate::app::Gate::start(settings).await.unwrap();
         let address = gate.address().unwrap();
         let port = Port::new(address, at);
+        let figures = Box::new(gate.figures());
         let (stop, stopped) = oneshot::channel();
         let (at_once, cut) = oneshot::channel();
         let stop_future = async {
@@ -151,6 +154,7 @@ impl Plan {
         Gate {
             port,
             home,
+            figures,
             stop,
             at_once,
             serving,
@@ -167,6 +171,11 @@ impl Gate {
     /// The home directory.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// What there is now of everything that is bounded.
+    pub(crate) fn figures(&self) -> Figures {
+        (self.figures)()
     }
 
     /// The records that are committed now, oldest first.

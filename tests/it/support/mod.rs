@@ -39,6 +39,16 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     }
 }
 
+/// Waits until `holds`; a panic that names `what` when it never does.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    within(what, wait).await;
+}
+
 /// Bytes as a person reads them in a failed assertion.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()

@@ -1,0 +1,162 @@
+//! Descriptors are finite: the gate takes what it may have, works out from it how many it can serve, and outlives a lack of
+//! them.
+#![cfg(target_os = "linux")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tollgate::ledger::{FILE_NAME, Outcome, Query, Reader};
+
+use crate::support::process::{Descriptors, Process};
+use crate::support::run::Place;
+use crate::support::{BEDROCK, Door, RawClient, RawUpstream, until};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+
+fn home() -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let home = parent.path().join("home");
+    (parent, home)
+}
+
+fn post(door: Door) -> String {
+    let target = door.target(BEDROCK, "/model/m/invoke");
+    format!("POST {target} HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 2\r\n\r\n{{}}")
+}
+
+async fn asked(upstream: &RawUpstream, client: &mut RawClient, door: Door) -> RawClient {
+    client.send(post(door)).await;
+    let mut served = upstream.accept().await;
+    served.request().await;
+    served
+}
+
+#[tokio::test]
+async fn without_a_free_descriptor_what_runs_goes_on_and_what_comes_waits() {
+    let upstream = RawUpstream::tls().await;
+    let (_parent, home) = home();
+    let few = Descriptors { soft: 64, hard: 64 };
+    let arguments = ["--max-connections", "1000"];
+    let process = Process::start_with(&home, &upstream, &arguments, Some(few)).await;
+    // It was said at the start that this would not do.
+    let said = process.says("1000 connections can take").await;
+    assert!(said.contains("LimitNOFILE=2378"), "{said}");
+
+    let mut client = Door::Connect.open(&process, BEDROCK).await;
+    let mut served = asked(&upstream, &mut client, Door::Connect).await;
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(process.plain().await);
+    }
+    process.says("connections wait to be accepted").await;
+
+    // One that was accepted, but has no descriptor left for its upstream.
+    let mut without = crowd.remove(0);
+    without.send(post(Door::Route)).await;
+    let answer = without.answer().await;
+    answer.assert_typed(503, "ServiceUnavailableException", "no-descriptor");
+    assert_eq!(answer.field("retry-after").unwrap(), "1");
+
+    // The loop does not spin, and does not fill the log, while there is nothing to be had.
+    let before = process.ticks();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let spent = process.ticks() - before;
+    assert!(spent < 25, "{spent} hundredths of a second of one");
+    let lines = process
+        .said()
+        .matches("connections wait to be accepted")
+        .count();
+    assert!(lines <= 2, "{lines} lines");
+
+    served.send(OK).await;
+    client.expect(OK).await;
+    // An upstream connection that nobody uses is not kept while others wait.
+    served.end().await;
+
+    // The last of the crowd is taken up when the others have gone.
+    let mut last = crowd.pop().unwrap();
+    drop(crowd);
+    drop(without);
+    let mut served = asked(&upstream, &mut last, Door::Route).await;
+    served.send(OK).await;
+    last.expect(OK).await;
+
+    let reader = Reader::open(&home.join(FILE_NAME)).unwrap();
+    let records: Vec<_> = reader.records(&Query::default()).unwrap().collect();
+    let count = |outcome| {
+        let of = |record: &Result<tollgate::ledger::UsageRecord, _>| {
+            record
+                .as_ref()
+                .is_ok_and(|record| record.outcome == outcome)
+        };
+        records.iter().filter(|record| of(record)).count()
+    };
+    assert_eq!((count(Outcome::Complete), count(Outcome::Failed)), (2, 1));
+}
+
+#[tokio::test]
+async fn an_unused_upstream_connection_gives_its_descriptor_to_one_that_is_needed() {
+    const LIMIT: u32 = 64;
+    const OTHER: &str = "bedrock-runtime.eu-west-1.amazonaws.com";
+    let upstream = RawUpstream::tls().await;
+    let (_parent, home) = home();
+    let few = Descriptors {
+        soft: LIMIT,
+        hard: LIMIT,
+    };
+    let other = format!("{OTHER}:443:{}", upstream.address);
+    let arguments = ["--max-connections", "1000", "--connect-to", &other];
+    let process = Process::start_with(&home, &upstream, &arguments, Some(few)).await;
+    let mut client = process.plain().await;
+    let mut idle = asked(&upstream, &mut client, Door::Route).await;
+    idle.send(OK).await;
+    client.expect(OK).await;
+    // Every descriptor is taken, and nobody waits for one.
+    let mut crowd = Vec::new();
+    let taken = || process.descriptors(LIMIT);
+    while taken() < LIMIT {
+        let before = taken();
+        crowd.push(process.plain().await);
+        until("the next of the crowd", || taken() > before).await;
+    }
+    let request = post(Door::Route).replace(BEDROCK, OTHER);
+    client.send(request).await;
+    let mut served = upstream.accept().await;
+    served.request().await;
+    served.send(OK).await;
+    client.expect(OK).await;
+    idle.end().await;
+}
+
+#[tokio::test]
+async fn a_gate_takes_the_descriptors_it_may_have_and_serves_as_many_as_they_suffice_for() {
+    let upstream = RawUpstream::tls().await;
+    let (_parent, home) = home();
+    let usual = Descriptors {
+        soft: 256,
+        hard: 1024,
+    };
+    let process = Process::start_with(&home, &upstream, &[], Some(usual)).await;
+    let said = process.says("most connections that are served").await;
+    assert!(said.contains("connections=398 per_client=398"), "{said}");
+    let limits = process.proc("limits");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["1024", "1024"]);
+}
+
+#[test]
+fn a_command_that_is_run_keeps_the_limit_it_would_have_without_us() {
+    let place = Place::new();
+    let usual = Descriptors {
+        soft: 256,
+        hard: 1024,
+    };
+    let run = place.run(&["--quiet", "--", "sh", "-c", "ulimit -Sn"]);
+    let output = usual.of(run).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "256\n");
+}
