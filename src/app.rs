@@ -3,6 +3,8 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+mod watching;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,12 +14,15 @@ use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
+use crate::admin::Admin;
 use crate::aws::endpoint::AWS_DOMAINS;
 use crate::config::{ClientAbort, HostPattern, Settings};
 use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
+use crate::metrics::Metrics;
 use crate::net::ca::CertificateAuthority;
 use crate::net::ca_error::CaError;
 use crate::net::ca_home::CA_PEM;
@@ -42,6 +47,16 @@ pub enum StartError {
         "cannot listen on {address}; is another gate running? --listen ADDR:PORT chooses another port"
     )]
     Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The admin port that was asked for is taken, or not ours to take.
+    #[error(
+        "cannot have the admin port on {address}; --admin ADDR:PORT chooses another place, --admin off none"
+    )]
+    Admin {
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -93,6 +108,7 @@ pub struct Gate {
     /// Held while the gate runs; another gate may have the home already, and that of a run is not to be found.
     _claim: Option<Claim>,
     listener: TcpListener,
+    admin: Option<Admin>,
     services: Arc<Services>,
     phase: watch::Sender<Phase>,
     /// Certificates whose end is warned of.
@@ -137,9 +153,13 @@ impl Gate {
                     source,
                 })?;
         refuse_loop(&settings, &listener).await?;
+        let admin = watching::bind(&settings.admin).await?;
+        let listens = listener.local_addr().ok();
+        let told = admin.as_ref().map(Admin::address);
+        let dialer = dialer.apart_from(listens.into_iter().chain(told));
         let claim = match settings.run {
             Some(_) => None,
-            None => claim(&settings.home, &listener),
+            None => claim(&settings.home, &listener, told),
         };
         let (phase, phases) = watch::channel(Phase::Serving);
         let pool = UpstreamPool::new(dialer, settings.timeouts.pool_idle);
@@ -152,6 +172,7 @@ impl Gate {
             tls,
             pool,
             ledger,
+            metrics: Arc::new(Metrics::new()),
             sessions: Sessions::default(),
             drains: Arc::new(Semaphore::new(
                 usize::try_from(drains)
@@ -164,6 +185,7 @@ impl Gate {
         Ok(Self {
             _claim: claim,
             listener,
+            admin,
             services,
             phase,
             watched,
@@ -178,6 +200,12 @@ impl Gate {
         self.listener.local_addr()
     }
 
+    /// The admin port, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
     /// What the gate was started with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -185,15 +213,19 @@ impl Gate {
     }
 
     /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for [`DRAIN`] or until
-    /// `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
+    /// `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger. The admin port
+    /// answers until the end.
     pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
         let Self {
             _claim,
             listener,
+            admin,
             services,
             phase,
             watched,
         } = self;
+        let sources = watching::sources(&services, &watched);
+        let told = admin.map(|admin| tokio::spawn(admin.serve(sources)));
         let (running, mut finished) = mpsc::channel::<()>(1);
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
         let watcher = tokio::spawn(watch_ends(watched));
@@ -235,6 +267,7 @@ impl Gate {
                 "the gate has stopped; these records and payloads are lost"
             );
         }
+        told.inspect(JoinHandle::abort);
     }
 }
 
@@ -255,10 +288,10 @@ async fn refuse_loop(settings: &Settings, listener: &TcpListener) -> Result<(), 
 }
 
 /// Whether commands find this gate is a convenience: nothing that can go wrong with it stops the gate.
-fn claim(home: &Path, listener: &TcpListener) -> Option<Claim> {
+fn claim(home: &Path, listener: &TcpListener, admin: Option<SocketAddr>) -> Option<Claim> {
     let claim = listener
         .local_addr()
-        .and_then(|address| Claim::take(home, address));
+        .and_then(|listen| Claim::take(home, listen, admin));
     claim.unwrap_or_else(|error| {
         tracing::warn!(%error, "other commands will not find this gate");
         None
@@ -419,13 +452,15 @@ async fn accept(listener: &TcpListener, services: &Arc<Services>, running: &mpsc
             Ok((socket, client)) => {
                 let services = Arc::clone(services);
                 let running = running.clone();
+                let open = services.metrics.connection();
                 tokio::spawn(async move {
                     Box::pin(proxy::connection::serve(services, socket, client)).await;
-                    drop(running);
+                    drop((open, running));
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
+                services.metrics.accept_failed();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::accounting::Accounting;
+use super::admin::AdminPort;
 use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether `listen` was chosen by somebody rather than by default.
     pub listen_is_explicit: bool,
+    /// Admin port.
+    pub admin: AdminPort,
     /// The run that this gate is for: its name is a tag of every record, and other commands do not find the gate.
     pub run: Option<String>,
     /// CA and ledger.
@@ -213,9 +216,11 @@ impl Settings {
             .map(|text| parse_connect_to(text))
             .collect::<Result<_, _>>()?;
         let accounting = Accounting::from_options(&options, &hosts)?;
+        let admin = AdminPort::from_options(&options)?;
         Ok(Self {
             listen,
             listen_is_explicit,
+            admin,
             run: None,
             home,
             listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
@@ -269,7 +274,7 @@ pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     ConfigError::Invalid { option, why }
 }
 
-fn parse_listen(text: &str) -> Option<SocketAddr> {
+pub(super) fn parse_listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         let port = text.strip_prefix("localhost:")?.parse().ok()?;
         Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rcgen::KeyPair;
@@ -47,6 +48,8 @@ pub struct CertificateAuthority {
     /// The home directory, unless the operator brought the authority.
     home: Option<PathBuf>,
     provider: Arc<CryptoProvider>,
+    /// Leaves made since the start.
+    minted: AtomicU64,
 }
 
 /// A leaf with its chain and key, ready for TLS.
@@ -128,6 +131,7 @@ impl CertificateAuthority {
             validity: facts.validity,
             home: home.map(Path::to_owned),
             provider: certificates::crypto_provider(),
+            minted: AtomicU64::new(0),
         })
     }
 
@@ -222,6 +226,12 @@ impl CertificateAuthority {
         self.mint_unchecked(names, date(now)?)
     }
 
+    /// How many leaves it has made since the start.
+    #[must_use]
+    pub fn minted(&self) -> u64 {
+        self.minted.load(Ordering::Relaxed)
+    }
+
     /// Signs without asking the constraints.
     pub(crate) fn mint_unchecked(
         &self,
@@ -255,6 +265,7 @@ impl CertificateAuthority {
             .key_provider
             .load_private_key(key.into())
             .map_err(IssuanceError::from)?;
+        self.minted.fetch_add(1, Ordering::Relaxed);
         let chain = std::iter::once(leaf)
             .chain(self.intermediates.iter().cloned())
             .collect();

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub struct UpstreamPool {
     dialer: Dialer,
     idle_timeout: Duration,
     idle: Mutex<HashMap<(Origin, Reach), Vec<Idle>>>,
+    reused: AtomicU64,
 }
 
 struct Idle {
@@ -49,6 +51,7 @@ impl UpstreamPool {
             dialer,
             idle_timeout,
             idle: Mutex::new(HashMap::new()),
+            reused: AtomicU64::new(0),
         }
     }
 
@@ -69,6 +72,7 @@ impl UpstreamPool {
     ) -> Result<UpstreamConnection, DialError> {
         while let Some(mut connection) = self.take(origin, reach) {
             if is_open_and_silent(&mut connection.reader) {
+                self.reused.fetch_add(1, Ordering::Relaxed);
                 return Ok(connection);
             }
         }
@@ -79,6 +83,19 @@ impl UpstreamPool {
             writer,
             buffer: BytesMut::new(),
         })
+    }
+
+    /// How often a warm connection was found since the start.
+    #[must_use]
+    pub fn reused(&self) -> u64 {
+        self.reused.load(Ordering::Relaxed)
+    }
+
+    /// How many connections are kept warm now.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.values().map(Vec::len).sum()
     }
 
     /// Puts a clean connection back.

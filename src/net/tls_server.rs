@@ -69,6 +69,12 @@ impl ServerConfigs {
         self.store.covers(host)
     }
 
+    /// How many certificates were minted since the start.
+    #[must_use]
+    pub fn minted(&self) -> u64 {
+        self.store.authority().minted()
+    }
+
     /// For the inside of a tunnel to `host`: always the certificate of `host`. A handful of reference counts, so there
     /// is no need to keep it.
     ///

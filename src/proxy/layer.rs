@@ -95,10 +95,12 @@ impl Layer {
             Ok(Err(error)) => {
                 let home = &services.settings.home;
                 explain_handshake(client, &scope, &error, greeted, home);
+                services.metrics.tls_failed();
                 return None;
             }
             Err(_) => {
                 tracing::info!(client = %client, "the client did not finish its TLS handshake in time");
+                services.metrics.tls_failed();
                 return None;
             }
         };

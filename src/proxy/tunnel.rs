@@ -73,10 +73,9 @@ async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, 
 }
 
 fn refusal(error: &DialError) -> Reply {
-    let kind = if matches!(error, DialError::Forbidden { .. }) {
-        Kind::Denied
-    } else {
-        Kind::UpstreamUnreachable
+    let kind = match error {
+        DialError::Forbidden { .. } | DialError::Ours { .. } => Kind::Denied,
+        _ => Kind::UpstreamUnreachable,
     };
     Reply::new(kind, error.to_string())
 }

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, and its output is shown then"
 )]
 
+mod admin;
 mod architecture;
 mod byte_exact_requests;
 mod byte_exact_responses;
@@ -32,12 +33,15 @@ mod hostile;
 mod http2;
 mod landing;
 mod large_bodies;
+mod loops;
+mod metrics;
 mod prices;
 mod process;
 mod recordings;
 mod refusals;
 mod run;
 mod secrets;
+mod service;
 mod signatures;
 mod smuggling;
 mod streaming;
