@@ -3,6 +3,8 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+mod watching;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,12 +14,15 @@ use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
+use crate::admin::Admin;
 use crate::aws::endpoint::AWS_DOMAINS;
 use crate::config::{Capacity, ClientAbort, HostPattern, Settings};
 use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
+use crate::metrics::Metrics;
 use crate::net::ca::CertificateAuthority;
 use crate::net::ca_error::CaError;
 use crate::net::ca_home::CA_PEM;
@@ -44,6 +49,16 @@ pub enum StartError {
         "cannot listen on {address}; is another gate running? --listen ADDR:PORT chooses another port"
     )]
     Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The admin port that was asked for is taken, or not ours to take.
+    #[error(
+        "cannot have the admin port on {address}; --admin ADDR:PORT chooses another place, --admin off none"
+    )]
+    Admin {
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -95,6 +110,7 @@ pub struct Gate {
     /// Held while the gate runs; another gate may have the home already, and that of a run is not to be found.
     _claim: Option<Claim>,
     listener: TcpListener,
+    admin: Option<Admin>,
     services: Arc<Services>,
     phase: watch::Sender<Phase>,
     /// Certificates whose end is warned of.
@@ -135,9 +151,13 @@ impl Gate {
                     source,
                 })?;
         refuse_loop(&settings, &listener).await?;
+        let admin = watching::bind(&settings.admin).await?;
+        let listens = listener.local_addr().ok();
+        let told = admin.as_ref().map(Admin::address);
+        let dialer = dialer.apart_from(listens.into_iter().chain(told));
         let claim = match settings.run {
             Some(_) => None,
-            None => claim(&settings.home, &listener),
+            None => claim(&settings.home, &listener, told),
         };
         let (phase, phases) = watch::channel(Phase::Serving);
         let capacity = capacity(&settings);
@@ -152,6 +172,7 @@ impl Gate {
             tls,
             pool,
             ledger,
+            metrics: Arc::new(Metrics::new()),
             sessions: Sessions::default(),
             drains: Arc::new(Semaphore::new(
                 usize::try_from(drains)
@@ -165,6 +186,7 @@ impl Gate {
         Ok(Self {
             _claim: claim,
             listener,
+            admin,
             services,
             phase,
             watched,
@@ -177,6 +199,12 @@ impl Gate {
     /// When the operating system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The admin port, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// What the gate was started with.
@@ -192,15 +220,19 @@ impl Gate {
     }
 
     /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for `--stop-timeout` or
-    /// until `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
+    /// until `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger. The admin
+    /// port answers until the end.
     pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
         let Self {
             _claim,
             listener,
+            admin,
             services,
             phase,
             watched,
         } = self;
+        let sources = watching::sources(&services, &watched);
+        let told = admin.map(|admin| tokio::spawn(admin.serve(sources)));
         let (running, mut finished) = mpsc::channel::<()>(1);
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
         let watcher = tokio::spawn(watch_ends(watched));
@@ -242,6 +274,7 @@ impl Gate {
                 "the gate has stopped; these records and payloads are lost"
             );
         }
+        told.inspect(JoinHandle::abort);
     }
 }
 
@@ -278,10 +311,10 @@ async fn refuse_loop(settings: &Settings, listener: &TcpListener) -> Result<(), 
 }
 
 /// Whether commands find this gate is a convenience: nothing that can go wrong with it stops the gate.
-fn claim(home: &Path, listener: &TcpListener) -> Option<Claim> {
+fn claim(home: &Path, listener: &TcpListener, admin: Option<SocketAddr>) -> Option<Claim> {
     let claim = listener
         .local_addr()
-        .and_then(|address| Claim::take(home, address));
+        .and_then(|listen| Claim::take(home, listen, admin));
     claim.unwrap_or_else(|error| {
         tracing::warn!(%error, "other commands will not find this gate");
         None

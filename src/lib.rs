@@ -16,17 +16,21 @@
 //! - [`ledger`]: the usage record and where it is kept.
 //! - [`net`]: sockets, certificates, the pool of upstream connections.
 //! - [`proxy`]: the walk itself.
+//! - [`admin`]: health, readiness and metrics, on a port of their own.
+//! - [`metrics`]: every metric in one table.
 //! - [`config`]: flags, environment and file become settings.
 //! - [`app`]: builds the services, announces the addresses, runs until told to stop.
 //! - [`running`]: which gate serves a home.
 //! - [`simulator`]: a Bedrock Runtime of our own that verifies every signature, for the demo and the tests.
 //! - [`cli`]: the commands.
 
+pub mod admin;
 pub mod app;
 pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod ledger;
+pub mod metrics;
 pub mod net;
 pub mod proxy;
 pub mod running;

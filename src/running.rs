@@ -22,6 +22,9 @@ pub struct Running {
     pub pid: u32,
     /// Its client port.
     pub listen: SocketAddr,
+    /// Its admin port, if it has one.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
 }
 
 /// Held by the gate that is found; gives the home free when it is dropped.
@@ -31,11 +34,15 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims `home` for the gate at `listen`; `None` when another gate has it.
+    /// Claims `home` for the gate at `listen`, whose admin port is `admin`; `None` when another gate has it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn take(home: &Path, listen: SocketAddr) -> io::Result<Option<Self>> {
+    pub fn take(
+        home: &Path,
+        listen: SocketAddr,
+        admin: Option<SocketAddr>,
+    ) -> io::Result<Option<Self>> {
         let mut file = open(home)?;
         if !lock(&file)? {
             return Ok(None);
@@ -43,6 +50,7 @@ impl Claim {
         let running = Running {
             pid: std::process::id(),
             listen,
+            admin,
         };
         file.set_len(0)?;
         file.rewind()?;
@@ -119,15 +127,17 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let address: SocketAddr = "127.0.0.1:5380".parse().unwrap();
         assert_eq!(find(home.path()).unwrap(), None);
-        let claim = Claim::take(home.path(), address).unwrap().unwrap();
-        assert!(Claim::take(home.path(), address).unwrap().is_none());
+        let claim = Claim::take(home.path(), address, Some(address))
+            .unwrap()
+            .unwrap();
+        assert!(Claim::take(home.path(), address, None).unwrap().is_none());
         let found = find(home.path()).unwrap().unwrap();
-        assert_eq!(found.listen, address);
+        assert_eq!((found.listen, found.admin), (address, Some(address)));
         assert_eq!(found.pid, std::process::id());
         drop(claim);
         assert_eq!(find(home.path()).unwrap(), None);
         let shorter = "[::1]:1".parse().unwrap();
-        let _claim = Claim::take(home.path(), shorter).unwrap().unwrap();
+        let _claim = Claim::take(home.path(), shorter, None).unwrap().unwrap();
         assert_eq!(find(home.path()).unwrap().unwrap().listen, shorter);
     }
 
@@ -138,7 +148,7 @@ mod tests {
         let looking = open(home.path()).unwrap();
         looking.lock_shared().unwrap();
         let place = home.path().to_owned();
-        let gate = thread::spawn(move || Claim::take(&place, address).unwrap());
+        let gate = thread::spawn(move || Claim::take(&place, address, None).unwrap());
         drop(looking);
         assert!(gate.join().unwrap().is_some());
     }

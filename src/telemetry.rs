@@ -9,6 +9,7 @@ mod seldom;
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -83,7 +84,32 @@ fn install_as(level: &str, exchanges: Option<Outlet>) -> Result<Flush, ConfigErr
     {
         tracing::debug!("the log had been set up before");
     }
+    // The outputs are the process's, and so is their count.
+    OUTLETS.get_or_init(|| (flush.exchanges.clone(), flush.diagnostics.clone()));
     Ok(flush)
+}
+
+static OUTLETS: OnceLock<(Option<Outlet>, Outlet)> = OnceLock::new();
+
+/// Lines that nobody read in time, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LostLines {
+    /// Of exchanges, on standard output.
+    pub exchanges: u64,
+    /// Of diagnostics, on standard error.
+    pub diagnostics: u64,
+}
+
+/// How many lines of this process were lost so far.
+#[must_use]
+pub fn lost_lines() -> LostLines {
+    OUTLETS
+        .get()
+        .map(|(exchanges, diagnostics)| LostLines {
+            exchanges: exchanges.as_ref().map_or(0, Outlet::lost),
+            diagnostics: diagnostics.lost(),
+        })
+        .unwrap_or_default()
 }
 
 /// Writes what still waits when it is dropped, if the readers of the outputs let it.
@@ -101,7 +127,7 @@ impl Drop for Flush {
         if lost > 0 {
             tracing::warn!(
                 lost,
-                "standard output was not read fast enough: lines were dropped, records were not"
+                "standard output was not read, or not fast enough: lines were dropped, records were not"
             );
         }
         self.diagnostics.flush();

@@ -12,14 +12,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARY = os.environ["TOLLGATE_BINARY"]
-GLOBS = ["*.md", "docs/**/*.md", "examples/**/*.md", "certs/*.md", "tests/**/*.md"]
+GLOBS = ["*.md", "docs/**/*.md", "examples/**/*.md", "certs/*.md", "contrib/*.md", "tests/**/*.md"]
 # Settings that no option has: they are read by the log filter and by the programs in examples/.
 OTHER_VARIABLES = {"TOLLGATE_LOG"}
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 CODE_BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```|((?:^(?: {4}|\t)[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 CODE_SPAN = re.compile(r"`([^`\n]+)`")
-PATH = re.compile(r"(?<![\w/.-])(?:\./)?((?:tests|examples|docs|certs|src)/[\w./-]*\w)")
+PATH = re.compile(r"(?<![\w/.-])(?:\./)?((?:tests|examples|docs|certs|contrib|src)/[\w./-]*\w)")
 VARIABLE = re.compile(r"\bTOLLGATE_[A-Z_]+\b")
 
 

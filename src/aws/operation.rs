@@ -106,6 +106,35 @@ pub fn recognise(service: Service, method: &str, path_and_query: &str) -> Option
 }
 
 impl Operation {
+    /// Every one there is.
+    pub const ALL: [Self; 25] = [
+        Self::Converse,
+        Self::ConverseStream,
+        Self::InvokeModel,
+        Self::InvokeModelWithResponseStream,
+        Self::InvokeModelWithBidirectionalStream,
+        Self::CountTokens,
+        Self::ApplyGuardrail,
+        Self::InvokeGuardrailChecks,
+        Self::StartAsyncInvoke,
+        Self::GetAsyncInvoke,
+        Self::ListAsyncInvokes,
+        Self::ChatCompletions,
+        Self::Responses,
+        Self::Messages,
+        Self::MessagesCountTokens,
+        Self::ListModels,
+        Self::InvokeAgent,
+        Self::InvokeInlineAgent,
+        Self::RetrieveAndGenerate,
+        Self::RetrieveAndGenerateStream,
+        Self::Retrieve,
+        Self::Rerank,
+        Self::InvokeFlow,
+        Self::OptimizePrompt,
+        Self::GenerateQuery,
+    ];
+
     /// Those that AWS does not charge for.
     pub const FREE: [Self; 5] = [
         Self::CountTokens,
@@ -114,6 +143,14 @@ impl Operation {
         Self::GetAsyncInvoke,
         Self::ListAsyncInvokes,
     ];
+
+    /// The operation of this [name](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.name() == name)
+    }
 
     /// The name that AWS gives the operation; for the compatible paths, ours.
     #[must_use]

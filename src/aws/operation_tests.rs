@@ -197,3 +197,21 @@ proptest! {
         prop_assert_eq!(call.model.as_deref(), Some(&*id));
     }
 }
+
+#[test]
+fn every_operation_is_known_by_its_name() {
+    let named: HashSet<_> = Operation::ALL
+        .iter()
+        .map(|operation| operation.name())
+        .collect();
+    assert_eq!(named.len(), Operation::ALL.len());
+    for (_, _, _, operation, _) in KNOWN {
+        assert_eq!(Operation::from_name(operation.name()), Some(*operation));
+    }
+    let known: HashSet<_> = KNOWN
+        .iter()
+        .map(|(_, _, _, operation, _)| *operation)
+        .collect();
+    assert_eq!(known.len(), Operation::ALL.len());
+    assert_eq!(Operation::from_name("converse"), None);
+}

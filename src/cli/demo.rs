@@ -73,6 +73,12 @@ fn settings(args: &DemoArgs) -> Result<Settings, Failure> {
     {
         settings.listen.set_port(0);
     }
+    if !settings.admin.is_explicit
+        && let Some(address) = &mut settings.admin.address
+        && (args.once || std::net::TcpListener::bind(*address).is_err())
+    {
+        address.set_port(0);
+    }
     Ok(settings)
 }
 
@@ -91,7 +97,7 @@ async fn demonstrate(mut settings: Settings, once: bool) -> Result<(), Failure> 
     settings.dial_intercepted = Some(simulator.addr());
 
     let gate = Gate::start(settings).await?;
-    let address = gate.address()?;
+    let (address, admin) = (gate.address()?, gate.admin_address());
     let settings = gate.settings().clone();
     let format = settings.log_format;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -126,7 +132,7 @@ async fn demonstrate(mut settings: Settings, once: bool) -> Result<(), Failure> 
         };
     }
     let _flush = telemetry::install()?;
-    say(format, &lines_to_paste(address, &settings));
+    say(format, &lines_to_paste(address, admin, &settings));
     serving.await.map_err(|_| DemoError::GateEnded)?;
     drop(stop);
     Ok(())
@@ -271,8 +277,10 @@ fn door(door: Door) -> &'static str {
     }
 }
 
-fn lines_to_paste(address: SocketAddr, settings: &Settings) -> String {
+fn lines_to_paste(address: SocketAddr, admin: Option<SocketAddr>, settings: &Settings) -> String {
     let home = settings.home.display();
+    let metrics = admin.map(|admin| format!("Metrics: http://{admin}/metrics\n"));
+    let metrics = metrics.unwrap_or_default();
     format!(
         "Now yours. In another terminal, with these made-up credentials:\n\n  \
            export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}\n  \
@@ -286,6 +294,6 @@ fn lines_to_paste(address: SocketAddr, settings: &Settings) -> String {
          -d '{{\"inputText\": \"hello\"}}' \
          https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.titan-text-express-v1/invoke\n\n\
          Each call shows up below, and again with: tollgate log --home {home}\n\
-         What they cost: tollgate stats --home {home}\n"
+         What they cost: tollgate stats --home {home}\n{metrics}"
     )
 }

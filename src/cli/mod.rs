@@ -20,6 +20,7 @@ pub mod quoting;
 pub mod roots;
 pub mod run;
 pub mod serve;
+mod service_manager;
 pub mod show;
 pub mod spreadsheet;
 pub mod stats;

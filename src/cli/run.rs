@@ -78,6 +78,7 @@ pub fn run(args: &RunArgs, home: &HomeOption) -> Result<ExitCode, Failure> {
     let mut options = Options::from_environment()?;
     // Nobody else is to find this gate, and nothing may stand in its way.
     options.listen = Some("127.0.0.1:0".to_owned());
+    options.admin = Some("off".to_owned());
     let settings = config::load(&options, home)?;
     let _flush = telemetry::install_beside_a_command()?;
     serve::runtime()?.block_on(attend(args, home, settings))

@@ -1,11 +1,16 @@
 //! `tollgate serve`: start the gate, print where it is and what to paste, run until SIGINT or SIGTERM.
+//!
+//! SIGHUP ends it only where it says that the terminal is gone that it was started from; a gate that runs as a service is
+//! done no harm by it.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::service_manager::ServiceManager;
 use super::{Failure, say};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options};
@@ -23,8 +28,14 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     descriptors::raise();
     runtime()?.block_on(async {
         let gate = Gate::start(settings).await?;
-        say(format, &greeting(gate.address()?, &gate.settings().home));
+        let (address, admin) = (gate.address()?, gate.admin_address());
+        say(format, &greeting(address, admin, &gate.settings().home));
         let (stop, at_once) = stop_signals()?;
+        let manager = ServiceManager::ready(address);
+        let stop = async {
+            stop.await;
+            manager.stopping();
+        };
         gate.run(stop, at_once).await;
         Ok(())
     })
@@ -40,7 +51,8 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// Resolve at the first and at the second SIGINT or SIGTERM.
+/// Resolve at the first and at the second SIGINT or SIGTERM. From now on SIGHUP does nothing, unless it comes because the
+/// terminal is gone.
 ///
 /// # Errors
 /// When a handler cannot be installed.
@@ -48,6 +60,8 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
 {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let had_terminal = has_terminal();
     let (count, first) = watch::channel(0_u32);
     let second = first.clone();
     tokio::spawn(async move {
@@ -55,6 +69,12 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                _ = hang_up.recv() => {
+                    if !had_terminal || has_terminal() {
+                        tracing::debug!("SIGHUP changes nothing");
+                        continue;
+                    }
+                }
             }
             count.send_modify(|count| *count += 1);
             if *count.borrow() == 1 {
@@ -67,14 +87,25 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
     Ok((counted(first, 1), counted(second, 2)))
 }
 
+/// Whether anybody is there to read and to type. A terminal that was hung up is none any more.
+fn has_terminal() -> bool {
+    std::io::stdin().is_terminal()
+        || std::io::stdout().is_terminal()
+        || std::io::stderr().is_terminal()
+}
+
 async fn counted(mut signals: watch::Receiver<u32>, wanted: u32) {
     if signals.wait_for(|count| *count >= wanted).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-fn greeting(address: SocketAddr, home: &Path) -> String {
+fn greeting(address: SocketAddr, admin: Option<SocketAddr>, home: &Path) -> String {
     let home = home.display();
+    let admin = match admin {
+        Some(admin) => format!("http://{admin}/metrics, /healthz and /readyz"),
+        None => "no admin port".to_owned(),
+    };
     format!(
         "tollgate {} listens on {address}, plain and TLS\n\n\
          For the AWS CLI, boto3 and most others:\n  \
@@ -84,7 +115,8 @@ fn greeting(address: SocketAddr, home: &Path) -> String {
          For curl:     curl -x http://{address} --cacert {home}/ca.pem …\n\
          One program:  tollgate run --home {home} -- COMMAND\n\
          A browser:    http://{address}/ has these lines and the certificate\n\
-         Records:      tollgate log -f --home {home}\n",
+         Records:      tollgate log -f --home {home}\n\
+         Operation:    {admin}\n",
         env!("CARGO_PKG_VERSION"),
     )
 }

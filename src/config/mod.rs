@@ -1,9 +1,10 @@
 //! Flags, environment and `tollgate.toml` become settings.
 //!
 //! `options` is the one list of options; `load` lays the three sources over each other (flags beat variables beat
-//! file); `settings` (with `accounting` and `limits`) is the checked result that everybody else is handed.
+//! file); `settings` (with `accounting`, `admin` and `limits`) is the checked result that everybody else is handed.
 
 pub mod accounting;
+pub mod admin;
 pub mod aliases;
 pub mod hosts;
 pub mod limits;
@@ -19,6 +20,7 @@ mod usage_pattern;
 mod settings_tests;
 
 pub use accounting::{Accounting, ClientAbort, DrainLimits, LedgerFailure};
+pub use admin::AdminPort;
 pub use aliases::Aliases;
 pub use hosts::{HostPattern, HostRules};
 pub use limits::{Capacity, Limits, Timeouts};

@@ -30,6 +30,33 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
 
+    /// Admin port: health, readiness and metrics [default: 127.0.0.1:5381]
+    #[arg(long, env = "TOLLGATE_ADMIN", value_name = "ADDR|off")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+
+    /// Answer whoever can reach the admin port; needed to have it beyond loopback
+    #[arg(
+        long,
+        env = "TOLLGATE_ADMIN_ALLOW_ANONYMOUS",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_allow_anonymous: Option<bool>,
+
+    /// A name by which the admin port may be asked, besides localhost and addresses; repeatable
+    #[arg(
+        long,
+        env = "TOLLGATE_ADMIN_HOST",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admin_host: Vec<String>,
+
     /// Directory of the CA and the ledger; only in the file, the flag is common to all commands
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]

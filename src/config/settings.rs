@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::accounting::Accounting;
+use super::admin::AdminPort;
 use super::hosts::{HostPattern, HostRules};
 use super::limits::{Limits, Timeouts};
 use super::load::ConfigError;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether `listen` was chosen by somebody rather than by default.
     pub listen_is_explicit: bool,
+    /// Admin port.
+    pub admin: AdminPort,
     /// The run that this gate is for: its name is a tag of every record, and other commands do not find the gate.
     pub run: Option<String>,
     /// CA and ledger.
@@ -183,9 +186,11 @@ impl Settings {
         let accounting = Accounting::from_options(&options, &hosts)?;
         let limits = Limits::from_options(&options)?;
         let timeouts = Timeouts::from_options(&options)?;
+        let admin = AdminPort::from_options(&options)?;
         Ok(Self {
             listen,
             listen_is_explicit,
+            admin,
             run: None,
             home,
             listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
@@ -240,7 +245,7 @@ pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     ConfigError::Invalid { option, why }
 }
 
-fn parse_listen(text: &str) -> Option<SocketAddr> {
+pub(super) fn parse_listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         let port = text.strip_prefix("localhost:")?.parse().ok()?;
         Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))

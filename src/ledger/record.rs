@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spend::Cost;
-use crate::usage::TokenUsage;
+use crate::aws::Operation;
+use crate::spend::{Cost, CostStatus};
+use crate::usage::{TokenUsage, UsageSource};
 
 /// One exchange, as it is printed by `tollgate log --json` and `--log-format json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -191,6 +192,26 @@ impl UsageRecord {
             attempt: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Whether it may have cost something for which no price is known: what `--unpriced` finds.
+    #[must_use]
+    pub fn is_unpriced(&self) -> bool {
+        let may_cost = || {
+            let operation = self.operation.as_deref();
+            operation.is_some_and(|name| Operation::FREE.iter().all(|free| free.name() != name))
+        };
+        self.cost.status == CostStatus::Unpriced
+            && matches!(self.status, None | Some(200..300))
+            && (self.usage.total_tokens.is_some() || may_cost())
+    }
+
+    /// Whether tokens were estimated or told in part, or priced in part: what `stats` counts as `estimated`.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        let source = self.usage.source;
+        self.cost.status == CostStatus::Partial
+            || matches!(source, Some(UsageSource::Partial | UsageSource::Estimated))
     }
 
     /// About how much memory the record's texts take: what a bounded queue counts.

@@ -224,6 +224,14 @@ impl Ledger {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
+    /// How many places of the queue are taken, and how many there are. A record takes one, and one more for every
+    /// [`SLOT_BYTES`] of text in it.
+    #[must_use]
+    pub fn places(&self) -> (usize, usize) {
+        let all = usize::try_from(self.shared.limits.slots).unwrap_or(usize::MAX);
+        (self.shared.waiting(), all)
+    }
+
     async fn ask(&self, command: Command, answer: oneshot::Receiver<usize>) -> usize {
         if self.commands.send(command).is_err() {
             return 0;

@@ -1,9 +1,9 @@
 //! What an address is: public, private, or one that is nobody's destination.
 //!
 //! Asked before anything is dialled that a client chose. An address is judged in whatever clothes it comes: mapped into
-//! IPv6, behind NAT64, in an old spelling. RFC 6890.
+//! IPv6, behind NAT64, in an old spelling. RFC 6890. Tells also whether it leads to a socket of our own.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// What an address is to somebody who chooses where to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,43 @@ pub(super) fn is_address(host: &str) -> bool {
     is_number || host.parse::<IpAddr>().is_ok()
 }
 
+/// Whether a connection to `address` arrives at a socket that listens on `listener`.
+pub(super) fn arrives_at(address: SocketAddr, listener: SocketAddr) -> bool {
+    address.port() == listener.port() && is_served(address.ip(), listener.ip())
+}
+
+fn is_served(address: IpAddr, listener: IpAddr) -> bool {
+    let (address, listener) = (address.to_canonical(), listener.to_canonical());
+    // What is addressed to nobody stays on this machine.
+    let address = match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        given => given,
+    };
+    if listener.is_unspecified() {
+        // `::` takes IPv4 as well on most systems.
+        (listener.is_ipv6() || address.is_ipv4()) && is_local(address)
+    } else {
+        address == listener
+    }
+}
+
+/// Whether `address` is one of this machine's: then it is what a packet to it would come from. Nothing is sent.
+fn is_local(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((address, DISCARD))?;
+        socket.local_addr()
+    });
+    address.is_loopback() || source.is_ok_and(|source| source.ip() == address)
+}
+
+/// RFC 863.
+const DISCARD: u16 = 9;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +227,30 @@ mod tests {
             told.contains("db.corp is 10.0.0.1, a private address"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_socket_of_our_own_is_known_by_every_address() {
+        let rows = [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "127.0.0.1", true),
+            ("0.0.0.0", "127.0.0.1", true),
+            ("127.0.0.2", "127.0.0.1", false),
+            ("::1", "127.0.0.1", false),
+            ("::", "::1", true),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("127.9.9.9", "0.0.0.0", true),
+            ("127.0.0.1", "::", true),
+            ("::1", "::", true),
+            ("192.0.2.1", "0.0.0.0", false),
+            ("192.0.2.1", "::", false),
+        ];
+        for (address, listener, ours) in rows {
+            let (address, listener) = (address.parse().unwrap(), listener.parse().unwrap());
+            let to = |ip: IpAddr, port| SocketAddr::new(ip, port);
+            let found = arrives_at(to(address, 5381), to(listener, 5381));
+            assert_eq!(found, ours, "{address} at {listener}");
+            assert!(!arrives_at(to(address, 5382), to(listener, 5381)));
+        }
     }
 }

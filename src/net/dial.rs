@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -69,6 +70,17 @@ pub enum DialError {
         /// The first address refused.
         address: IpAddr,
     },
+    /// It leads back to this gate.
+    #[error(
+        "{host} leads to {address}, where this gate itself listens, and nothing that comes through it may go there; if DNS \
+         or a hosts file leads the name here, --connect-to says where it really is"
+    )]
+    Ours {
+        /// The name.
+        host: String,
+        /// The address of ours.
+        address: SocketAddr,
+    },
     /// Nothing accepts connections there.
     #[error("{address} does not accept the connection: {source}")]
     Connect {
@@ -118,6 +130,13 @@ impl DialError {
     }
 }
 
+/// How often it was dialled since the start. Clones of a dialer count together.
+#[derive(Debug, Default)]
+struct Counts {
+    opened: AtomicU64,
+    failed: AtomicU64,
+}
+
 /// Opens connections.
 #[derive(Clone)]
 pub struct Dialer {
@@ -126,6 +145,8 @@ pub struct Dialer {
     private: PrivateDestinations,
     instead: Option<SocketAddr>,
     proxy: Option<Arc<UpstreamProxy>>,
+    own: Arc<[SocketAddr]>,
+    counts: Arc<Counts>,
     pub(super) connect_timeout: Duration,
     handshake_timeout: Duration,
 }
@@ -147,6 +168,8 @@ impl Dialer {
             private,
             instead,
             proxy: None,
+            own: Arc::default(),
+            counts: Arc::default(),
             connect_timeout,
             handshake_timeout,
         }
@@ -159,16 +182,43 @@ impl Dialer {
         Self { proxy, ..self }
     }
 
+    /// The same, but never to where these sockets of ours listen, whoever asks for it.
+    #[must_use]
+    pub fn apart_from(self, own: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let own = own.into_iter().collect();
+        Self { own, ..self }
+    }
+
     /// A stream to `origin`, TLS already open when its scheme asks for it.
     ///
     /// # Errors
     /// [`DialError`]: which step failed and why.
     pub async fn open(&self, origin: &Origin, reach: Reach) -> Result<BoxDuplex, DialError> {
-        let stream = self.connect(&origin.host, origin.port, reach).await?;
-        match origin.scheme {
-            Scheme::Http => Ok(stream),
-            Scheme::Https => self.secure(&origin.host, stream).await,
-        }
+        let opened = async {
+            let stream = self.lead_to(&origin.host, origin.port, reach).await?;
+            match origin.scheme {
+                Scheme::Http => Ok(stream),
+                Scheme::Https => self.secure(&origin.host, stream).await,
+            }
+        };
+        self.counted(opened.await)
+    }
+
+    /// How many connections were opened since the start, and how many could not be.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        let Counts { opened, failed } = &*self.counts;
+        (
+            opened.load(Ordering::Relaxed),
+            failed.load(Ordering::Relaxed),
+        )
+    }
+
+    fn counted(&self, result: Result<BoxDuplex, DialError>) -> Result<BoxDuplex, DialError> {
+        let Counts { opened, failed } = &*self.counts;
+        let count = if result.is_ok() { opened } else { failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        result
     }
 
     /// TLS for `host` over `stream`.
@@ -201,11 +251,16 @@ impl Dialer {
         port: u16,
         reach: Reach,
     ) -> Result<BoxDuplex, DialError> {
+        self.counted(self.lead_to(host, port, reach).await)
+    }
+
+    async fn lead_to(&self, host: &str, port: u16, reach: Reach) -> Result<BoxDuplex, DialError> {
         let Some(proxy) = self.proxy_for(host, port, reach) else {
             let socket = self.connect_directly(host, port, reach).await?;
             return Ok(Box::new(socket));
         };
         if reach == Reach::Any || !address::is_address(host) {
+            self.refuse_ours_behind_a_proxy(host, port, reach).await?;
             return upstream_proxy::connect(self, proxy, host, port).await;
         }
         let Some(address) = self.resolve(host, port).await?.into_iter().next() else {
@@ -218,6 +273,35 @@ impl Dialer {
         }
         // Whatever the spelling was, the proxy is told the address that was judged.
         upstream_proxy::connect(self, proxy, &address.ip().to_string(), port).await
+    }
+
+    /// A proxy on this machine could lead a name back to us. What a proxy elsewhere makes of a name that we cannot resolve
+    /// is not known here.
+    async fn refuse_ours_behind_a_proxy(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<(), DialError> {
+        if reach == Reach::Any || self.own.iter().all(|own| own.port() != port) {
+            return Ok(());
+        }
+        let resolved = self.resolve(host, port).await.unwrap_or_default();
+        resolved
+            .into_iter()
+            .try_for_each(|address| self.refuse_ours(host, address))
+    }
+
+    fn refuse_ours(&self, host: &str, address: SocketAddr) -> Result<(), DialError> {
+        let ours = self
+            .own
+            .iter()
+            .any(|own| address::arrives_at(address, *own));
+        let refused = || DialError::Ours {
+            host: host.to_owned(),
+            address,
+        };
+        if ours { Err(refused()) } else { Ok(()) }
     }
 
     fn proxy_for(&self, host: &str, port: u16, reach: Reach) -> Option<&UpstreamProxy> {
@@ -234,7 +318,7 @@ impl Dialer {
         reach: Reach,
     ) -> Result<TcpStream, DialError> {
         if let (Some(address), Reach::Any) = (self.instead, reach) {
-            return self.socket(address).await;
+            return self.socket(host, address).await;
         }
         let (to_host, to_port) = dial_target(&self.connect_to, host, port);
         let redirected = (to_host, to_port) != (host, port);
@@ -289,8 +373,10 @@ impl Dialer {
         // A client gives up after a minute: of many dead addresses, not all can have their full time.
         let deadline = Instant::now() + 2 * self.connect_timeout;
         for address in addresses {
-            match self.socket(address).await {
+            match self.socket(host, address).await {
                 Ok(socket) => return Ok(socket),
+                // A name that leads here as well as elsewhere is not to be trusted with either.
+                Err(error @ DialError::Ours { .. }) => return Err(error),
                 Err(error) => last = error,
             }
             if Instant::now() >= deadline {
@@ -300,7 +386,9 @@ impl Dialer {
         Err(last)
     }
 
-    async fn socket(&self, address: SocketAddr) -> Result<TcpStream, DialError> {
+    /// The one place where this gate opens a connection.
+    async fn socket(&self, host: &str, address: SocketAddr) -> Result<TcpStream, DialError> {
+        self.refuse_ours(host, address)?;
         let failed = |source| {
             if descriptors::is_shortage(&source) {
                 return no_descriptor(&address.to_string(), source);

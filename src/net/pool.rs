@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub struct UpstreamPool {
     idle_timeout: Duration,
     max_idle: usize,
     idle: Mutex<IdleConnections>,
+    reused: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,6 +57,7 @@ impl UpstreamPool {
             idle_timeout,
             max_idle,
             idle: Mutex::default(),
+            reused: AtomicU64::new(0),
         }
     }
 
@@ -75,6 +78,7 @@ impl UpstreamPool {
     ) -> Result<UpstreamConnection, DialError> {
         while let Some(mut connection) = self.take(origin, reach) {
             if is_open_and_silent(&mut connection.reader) {
+                self.reused.fetch_add(1, Ordering::Relaxed);
                 return Ok(connection);
             }
         }
@@ -91,6 +95,12 @@ impl UpstreamPool {
             writer,
             buffer: BytesMut::new(),
         })
+    }
+
+    /// How often a warm connection was found since the start.
+    #[must_use]
+    pub fn reused(&self) -> u64 {
+        self.reused.load(Ordering::Relaxed)
     }
 
     /// A stream to `host:port` that never comes back, without TLS of its own.

@@ -5,7 +5,7 @@
 //! the configuration's business, TLS with the host behind it the dialer's. RFC 9110 §9.3.6, RFC 7617.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,6 +13,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::address;
 use super::dial::{DialError, Dialer};
 use super::stream::{BoxDuplex, Prefixed};
 use crate::aws::mask::printable;
@@ -245,7 +246,7 @@ pub async fn leads_back(proxy: &UpstreamProxy, listen: SocketAddr, limit: Durati
     }
     let resolved = tokio::net::lookup_host((proxy.host.as_str(), proxy.port));
     match timeout(limit, resolved).await {
-        Ok(Ok(mut addresses)) => addresses.any(|address| is_served(address.ip(), listen.ip())),
+        Ok(Ok(mut addresses)) => addresses.any(|address| address::arrives_at(address, listen)),
         _ => {
             tracing::warn!(%proxy, "the upstream proxy's name cannot be resolved");
             false
@@ -253,64 +254,9 @@ pub async fn leads_back(proxy: &UpstreamProxy, listen: SocketAddr, limit: Durati
     }
 }
 
-/// Whether a connection to `address` arrives at a socket that listens on `listen`.
-fn is_served(address: IpAddr, listen: IpAddr) -> bool {
-    let (address, listen) = (address.to_canonical(), listen.to_canonical());
-    // What is addressed to nobody stays on this machine.
-    let address = match address {
-        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        given => given,
-    };
-    if listen.is_unspecified() {
-        // `::` takes IPv4 as well on most systems.
-        (listen.is_ipv6() || address.is_ipv4()) && is_local(address)
-    } else {
-        address == listen
-    }
-}
-
-/// Whether `address` is one of this machine's: then it is what a packet to it would come from. Nothing is sent.
-fn is_local(address: IpAddr) -> bool {
-    let any: IpAddr = match address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect((address, DISCARD))?;
-        socket.local_addr()
-    });
-    address.is_loopback() || source.is_ok_and(|source| source.ip() == address)
-}
-
-/// RFC 863.
-const DISCARD: u16 = 9;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn our_own_port_is_known_by_every_name() {
-        let rows = [
-            ("127.0.0.1", "127.0.0.1", true),
-            ("::ffff:127.0.0.1", "127.0.0.1", true),
-            ("0.0.0.0", "127.0.0.1", true),
-            ("127.0.0.2", "127.0.0.1", false),
-            ("::1", "127.0.0.1", false),
-            ("::", "::1", true),
-            ("127.0.0.1", "0.0.0.0", true),
-            ("127.9.9.9", "0.0.0.0", true),
-            ("127.0.0.1", "::", true),
-            ("::1", "::", true),
-            ("192.0.2.1", "0.0.0.0", false),
-            ("192.0.2.1", "::", false),
-        ];
-        for (address, listen, ours) in rows {
-            let found = is_served(address.parse().unwrap(), listen.parse().unwrap());
-            assert_eq!(found, ours, "{address} at {listen}");
-        }
-    }
 
     #[test]
     fn a_proxy_that_wants_to_know_us_is_explained() {

@@ -315,7 +315,7 @@ fn stopping() -> Reply {
 
 fn dial_failure(error: &DialError) -> Reply {
     let kind = match error {
-        DialError::Forbidden { .. } => Kind::Denied,
+        DialError::Forbidden { .. } | DialError::Ours { .. } => Kind::Denied,
         DialError::Tls { .. } => Kind::UpstreamTls,
         error if error.is_shortage() => Kind::NoDescriptor,
         DialError::Resolve { .. }

@@ -85,10 +85,12 @@ impl Layer {
             Err(NoTls::Failed { error, greeted }) => {
                 let home = &services.settings.home;
                 explain_handshake(client, &scope, &error, greeted, home);
+                services.metrics.tls_failed();
                 None
             }
             Err(NoTls::TooSlow) => {
                 tracing::info!(client = %client, "the client did not finish its TLS handshake in time");
+                services.metrics.tls_failed();
                 None
             }
         }

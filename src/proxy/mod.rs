@@ -36,6 +36,7 @@ pub mod tunnel;
 mod route_tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, watch};
 
@@ -44,6 +45,7 @@ use self::load::{Figures, Load};
 use self::settle::Settled;
 use crate::config::Settings;
 use crate::ledger::writer::Ledger;
+use crate::metrics::Metrics;
 use crate::net::pool::UpstreamPool;
 use crate::net::tls_server::ServerConfigs;
 use crate::telemetry;
@@ -58,6 +60,8 @@ pub struct Services {
     pub pool: UpstreamPool,
     /// Where records are kept.
     pub ledger: Ledger,
+    /// What is counted for whoever watches the gate.
+    pub metrics: Arc<Metrics>,
     /// Whose session credentials are whose.
     pub sessions: Sessions,
     /// Answers that may be read on for clients that are gone.
@@ -82,7 +86,8 @@ pub enum Phase {
 }
 
 impl Services {
-    /// Keeps a settled exchange: ledger first, then its line. Returns when it is committed.
+    /// Keeps a settled exchange: ledger first, then its line. Returns when it is committed. Ledger row, line and metrics
+    /// are of the one record.
     pub async fn record(&self, settled: Option<Settled>) {
         let Some(mut settled) = settled else {
             return;
@@ -94,7 +99,10 @@ impl Services {
         let (record, payload) = settled.finish(&self.settings).await;
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
+        self.metrics.observe(&record);
+        let handed_over = Instant::now();
         self.ledger.commit(record, payload).await;
+        self.metrics.committed(handed_over.elapsed());
     }
 
     /// What there is of everything that is bounded.

@@ -76,7 +76,7 @@ async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, 
 
 fn refusal(error: &DialError) -> Reply {
     let kind = match error {
-        DialError::Forbidden { .. } => Kind::Denied,
+        DialError::Forbidden { .. } | DialError::Ours { .. } => Kind::Denied,
         error if error.is_shortage() => Kind::NoDescriptor,
         _ => Kind::UpstreamUnreachable,
     };

@@ -6,7 +6,7 @@
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// The way to an output. Clones share one queue.
@@ -49,7 +49,8 @@ impl Outlet {
 
     /// Sends one piece, or counts it as lost.
     pub(super) fn send(&self, bytes: Vec<u8>) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Item::Bytes(bytes)) {
+        // Full when the reader is slow, disconnected when it is gone.
+        if self.queue.try_send(Item::Bytes(bytes)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -161,6 +162,26 @@ mod tests {
         assert!(outlet.lost() >= QUEUE as u64, "{}", outlet.lost());
         go.send(()).unwrap();
         assert!(written.recv().unwrap().starts_with(b"line\n"));
+    }
+
+    #[test]
+    fn what_is_sent_to_a_reader_that_is_gone_is_lost() {
+        let (go, wait) = sync_channel(8);
+        let (seen, written) = sync_channel(8);
+        let outlet = Outlet::start("test", Stuck(wait, seen));
+        drop(go);
+        outlet.send(b"line\n".to_vec());
+        // The reader is dropped with its thread.
+        assert!(written.recv().is_err());
+        // Too few to fill the queue: what is lost is lost for want of a reader.
+        for _ in 0..QUEUE / 2 {
+            outlet.send(b"line\n".to_vec());
+            if outlet.lost() > 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("nothing was lost");
     }
 
     #[test]

@@ -20,12 +20,30 @@ const WORLD: [&str; 9] = [
 ];
 
 /// Each room and what it may import of ours, besides itself.
-const DOWNWARDS: [(&str, &[&str]); 5] = [
+const DOWNWARDS: [(&str, &[&str]); 9] = [
     ("wire", &[]),
     ("aws", &["wire"]),
     ("usage", &["aws", "wire"]),
     ("spend", &["usage", "aws", "wire"]),
     ("ledger", &["spend", "usage", "aws", "wire"]),
+    ("metrics", &["ledger", "spend", "usage", "aws"]),
+    ("net", &["config", "aws", "wire"]),
+    (
+        "proxy",
+        &[
+            "net",
+            "config",
+            "metrics",
+            "telemetry",
+            "ledger",
+            "spend",
+            "usage",
+            "aws",
+            "wire",
+        ],
+    ),
+    // It tells what it is handed, and reaches for nothing itself.
+    ("admin", &["config", "metrics", "wire"]),
 ];
 
 /// The simulator judges the gate and must not share its eyes. Only its sample client may know the gate, and it does not.

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, and its output is shown then"
 )]
 
+mod admin;
 mod architecture;
 mod byte_exact_requests;
 mod byte_exact_responses;
@@ -36,6 +37,8 @@ mod hostile;
 mod http2;
 mod landing;
 mod large_bodies;
+mod loops;
+mod metrics;
 mod mint_limits;
 mod prices;
 mod process;
@@ -43,6 +46,7 @@ mod recordings;
 mod refusals;
 mod run;
 mod secrets;
+mod service;
 mod signatures;
 mod smuggling;
 mod streaming;

@@ -11,9 +11,14 @@ use crate::running::Running;
 pub(super) fn check(settings: &Settings, running: Option<Running>) -> Finding {
     let listen = settings.listen;
     if let Some(gate) = running {
+        let admin = gate
+            .admin
+            .map(|admin| format!(", its admin port is {admin}"));
         let text = format!(
-            "a gate runs on this home at {} (process {})",
-            gate.listen, gate.pid
+            "a gate runs on this home at {} (process {}){}",
+            gate.listen,
+            gate.pid,
+            admin.unwrap_or_default()
         );
         return if gate.listen == listen || listen.port() == 0 {
             Finding::ok("port", text)

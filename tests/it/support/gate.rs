@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tollgate::app::StartError;
 use tollgate::config::settings::ConnectTo;
 use tollgate::config::{Options, Settings};
 use tollgate::ledger::{FILE_NAME, Found, Query, Reader, UsageRecord};
@@ -28,6 +29,8 @@ use super::{BEDROCK, within};
 /// A running gate. Ends with the test.
 pub(crate) struct Gate {
     pub(crate) port: Port,
+    /// Its admin port, if it has one.
+    pub(crate) admin: Option<SocketAddr>,
     home: TempDir,
     figures: Box<dyn Fn() -> Figures + Send + Sync>,
     stop: oneshot::Sender<()>,
@@ -41,6 +44,12 @@ impl Deref for Gate {
     fn deref(&self) -> &Port {
         &self.port
     }
+}
+
+/// A gate that was told to stop and has not ended yet.
+pub(crate) struct Stopping {
+    home: TempDir,
+    serving: JoinHandle<()>,
 }
 
 /// What a gate left behind.
@@ -74,7 +83,14 @@ impl Plan {
         let at = home.path().to_owned();
         let mut settings = Settings::from_options(Options::default(), at, api_base).unwrap();
         settings.listen.set_port(0);
+        // A machine has one default admin port, and many tests run at the same time.
+        settings.admin.address = None;
         Self { settings, home }
+    }
+
+    /// With an admin port of its own.
+    pub(crate) fn with_admin(self) -> Self {
+        self.with(|settings| settings.admin.address = Some(([127, 0, 0, 1], 0).into()))
     }
 
     /// Changes the settings.
@@ -135,9 +151,20 @@ impl Plan {
 
     /// Starts the gate in the home that the settings name.
     pub(crate) async fn start_in(self, at: &Path) -> Gate {
+        self.try_start_in(at).await.unwrap()
+    }
+
+    /// Starts the gate, if it can be.
+    pub(crate) async fn try_start(self) -> Result<Gate, StartError> {
+        let home = self.home.path().to_owned();
+        self.try_start_in(&home).await
+    }
+
+    async fn try_start_in(self, at: &Path) -> Result<Gate, StartError> {
         let Self { settings, home } = self;
-        let gate = tollgate::app::Gate::start(settings).await.unwrap();
+        let gate = tollgate::app::Gate::start(settings).await?;
         let address = gate.address().unwrap();
+        let admin = gate.admin_address();
         let port = Port::new(address, at);
         let figures = Box::new(gate.figures());
         let (stop, stopped) = oneshot::channel();
@@ -151,14 +178,15 @@ impl Plan {
             }
         };
         let serving = tokio::spawn(gate.run(stop_future, at_once_future));
-        Gate {
+        Ok(Gate {
             port,
+            admin,
             home,
             figures,
             stop,
             at_once,
             serving,
-        }
+        })
     }
 }
 
@@ -193,7 +221,27 @@ impl Gate {
 
     /// Stops taking requests, lets the running exchanges end, closes the ledger.
     pub(crate) async fn stop(self) -> Left {
+        self.begin_to_stop().end().await
+    }
+
+    /// Tells it to stop, without waiting for the end.
+    pub(crate) fn begin_to_stop(self) -> Stopping {
         self.stop.send(()).ok();
+        Stopping {
+            home: self.home,
+            serving: self.serving,
+        }
+    }
+
+    /// The admin port of a gate that has one.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("a gate with an admin port")
+    }
+}
+
+impl Stopping {
+    /// Waits for the end.
+    pub(crate) async fn end(self) -> Left {
         within("the gate's end", self.serving).await.unwrap();
         Left { home: self.home }
     }

@@ -79,6 +79,8 @@ impl Process {
                 "serve",
                 "--listen",
                 "127.0.0.1:0",
+                "--admin",
+                "off",
                 "--log-format",
                 "json",
                 "--payload-limit",
