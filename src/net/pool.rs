@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf};
 
 use super::dial::{DialError, Dialer, Origin, Reach};
-use super::stream::BoxDuplex;
+use super::stream::{BoxDuplex, Duplex};
 
 /// One connection to an upstream.
 pub struct UpstreamConnection {
@@ -34,7 +34,7 @@ pub struct UpstreamPool {
 }
 
 struct Idle {
-    connection: UpstreamConnection,
+    stream: BoxDuplex,
     since: Instant,
 }
 
@@ -67,29 +67,24 @@ impl UpstreamPool {
         origin: &Origin,
         reach: Reach,
     ) -> Result<UpstreamConnection, DialError> {
-        while let Some(mut connection) = self.take(origin, reach) {
-            if is_open_and_silent(&mut connection.reader) {
-                return Ok(connection);
+        while let Some(mut stream) = self.take(origin, reach) {
+            if is_open_and_silent(&mut stream) {
+                return Ok(UpstreamConnection::new(stream));
             }
         }
         let stream = self.dialer.open(origin, reach).await?;
-        let (reader, writer) = tokio::io::split(stream);
-        Ok(UpstreamConnection {
-            reader,
-            writer,
-            buffer: BytesMut::new(),
-        })
+        Ok(UpstreamConnection::new(stream))
     }
 
     /// Puts a clean connection back.
-    pub fn check_in(&self, origin: Origin, reach: Reach, mut connection: UpstreamConnection) {
-        // Memory goes back while a connection idles.
-        connection.buffer = BytesMut::new();
+    pub fn check_in(&self, origin: Origin, reach: Reach, connection: UpstreamConnection) {
+        // Without its buffer: memory goes back while a connection idles.
+        let stream = connection.reader.unsplit(connection.writer);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let list = idle.entry((origin, reach)).or_default();
         if list.len() < MAX_IDLE_PER_ORIGIN {
             list.push(Idle {
-                connection,
+                stream,
                 since: Instant::now(),
             });
         }
@@ -101,18 +96,18 @@ impl UpstreamPool {
         for list in idle.values_mut() {
             list.retain_mut(|entry| {
                 now.saturating_duration_since(entry.since) < self.idle_timeout
-                    && is_open_and_silent(&mut entry.connection.reader)
+                    && is_open_and_silent(&mut entry.stream)
             });
         }
         idle.retain(|_, list| !list.is_empty());
     }
 
-    fn take(&self, origin: &Origin, reach: Reach) -> Option<UpstreamConnection> {
+    fn take(&self, origin: &Origin, reach: Reach) -> Option<BoxDuplex> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let list = idle.get_mut(&(origin.clone(), reach))?;
         let entry = list.pop()?;
         if entry.since.elapsed() < self.idle_timeout {
-            return Some(entry.connection);
+            return Some(entry.stream);
         }
         // The list is in order of use: everything older has idled longer.
         list.clear();
@@ -120,13 +115,61 @@ impl UpstreamPool {
     }
 }
 
-/// A read that has nothing to say is the only good sign; bytes or an end mean that the upstream is done with us.
-fn is_open_and_silent(reader: &mut ReadHalf<BoxDuplex>) -> bool {
+impl UpstreamConnection {
+    fn new(stream: BoxDuplex) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            reader,
+            writer,
+            buffer: BytesMut::new(),
+        }
+    }
+}
+
+/// A read that has nothing to say is the only good sign; bytes or an end mean that the upstream is done with us. The
+/// socket is asked as well: what has just arrived there is not known to the runtime yet.
+fn is_open_and_silent(stream: &mut BoxDuplex) -> bool {
     let mut probe = [0_u8; 1];
     let mut probe = ReadBuf::new(&mut probe);
     let mut context = Context::from_waker(Waker::noop());
-    matches!(
-        Pin::new(reader).poll_read(&mut context, &mut probe),
-        Poll::Pending
-    )
+    Pin::new(&mut *stream)
+        .poll_read(&mut context, &mut probe)
+        .is_pending()
+        && stream.is_silent()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Both ends of a connection; the runtime knows that there is nothing to be read from the first.
+    async fn warm() -> (BoxDuplex, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut stream: BoxDuplex = Box::new(stream.unwrap());
+        let (peer, _) = listener.accept().unwrap();
+        assert!(is_open_and_silent(&mut stream));
+        (stream, peer)
+    }
+
+    // Nothing is awaited between arrival and check, so the runtime cannot have heard of either.
+
+    #[tokio::test]
+    async fn an_octet_that_has_just_arrived_is_seen() {
+        let (mut stream, mut peer) = warm().await;
+        peer.write_all(b"x").unwrap();
+        assert!(!is_open_and_silent(&mut stream));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_has_just_arrived_is_seen() {
+        let (mut stream, peer) = warm().await;
+        drop(peer);
+        assert!(!is_open_and_silent(&mut stream));
+    }
 }
