@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf};
 
 use super::dial::{DialError, Dialer, Origin, Reach};
-use super::stream::BoxDuplex;
+use super::stream::{BoxDuplex, Duplex};
 
 /// One connection to an upstream.
 pub struct UpstreamConnection {
@@ -44,7 +44,7 @@ struct IdleConnections {
 }
 
 struct Idle {
-    connection: UpstreamConnection,
+    stream: BoxDuplex,
     since: Instant,
 }
 
@@ -76,10 +76,10 @@ impl UpstreamPool {
         origin: &Origin,
         reach: Reach,
     ) -> Result<UpstreamConnection, DialError> {
-        while let Some(mut connection) = self.take(origin, reach) {
-            if is_open_and_silent(&mut connection.reader) {
+        while let Some(mut stream) = self.take(origin, reach) {
+            if is_open_and_silent(&mut stream) {
                 self.reused.fetch_add(1, Ordering::Relaxed);
-                return Ok(connection);
+                return Ok(UpstreamConnection::new(stream));
             }
         }
         let stream = match self.dialer.open(origin, reach).await {
@@ -89,12 +89,7 @@ impl UpstreamPool {
             }
             opened => opened?,
         };
-        let (reader, writer) = tokio::io::split(stream);
-        Ok(UpstreamConnection {
-            reader,
-            writer,
-            buffer: BytesMut::new(),
-        })
+        Ok(UpstreamConnection::new(stream))
     }
 
     /// How often a warm connection was found since the start.
@@ -122,9 +117,9 @@ impl UpstreamPool {
     }
 
     /// Puts a clean connection back.
-    pub fn check_in(&self, origin: Origin, reach: Reach, mut connection: UpstreamConnection) {
-        // Memory goes back while a connection idles.
-        connection.buffer = BytesMut::new();
+    pub fn check_in(&self, origin: Origin, reach: Reach, connection: UpstreamConnection) {
+        // Without its buffer: memory goes back while a connection idles.
+        let stream = connection.reader.unsplit(connection.writer);
         let since = Instant::now();
         let mut idle = self.lock();
         if idle.count >= self.max_idle {
@@ -132,7 +127,7 @@ impl UpstreamPool {
         }
         idle.count += 1;
         let list = idle.by_origin.entry((origin, reach)).or_default();
-        list.push(Idle { connection, since });
+        list.push(Idle { stream, since });
     }
 
     /// How many connections idle.
@@ -152,14 +147,14 @@ impl UpstreamPool {
         for list in idle.by_origin.values_mut() {
             list.retain_mut(|entry| {
                 now.saturating_duration_since(entry.since) < self.idle_timeout
-                    && is_open_and_silent(&mut entry.connection.reader)
+                    && is_open_and_silent(&mut entry.stream)
             });
         }
         idle.by_origin.retain(|_, list| !list.is_empty());
         idle.count = idle.by_origin.values().map(Vec::len).sum();
     }
 
-    fn take(&self, origin: &Origin, reach: Reach) -> Option<UpstreamConnection> {
+    fn take(&self, origin: &Origin, reach: Reach) -> Option<BoxDuplex> {
         let mut idle = self.lock();
         let list = idle.by_origin.get_mut(&(origin.clone(), reach))?;
         let entry = list.pop()?;
@@ -171,7 +166,7 @@ impl UpstreamPool {
             std::mem::take(list).len()
         };
         idle.count = idle.count.saturating_sub(1 + older);
-        is_fresh.then_some(entry.connection)
+        is_fresh.then_some(entry.stream)
     }
 
     fn lock(&self) -> MutexGuard<'_, IdleConnections> {
@@ -195,13 +190,61 @@ impl IdleConnections {
     }
 }
 
-/// A read that has nothing to say is the only good sign; bytes or an end mean that the upstream is done with us.
-fn is_open_and_silent(reader: &mut ReadHalf<BoxDuplex>) -> bool {
+impl UpstreamConnection {
+    fn new(stream: BoxDuplex) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            reader,
+            writer,
+            buffer: BytesMut::new(),
+        }
+    }
+}
+
+/// A read that has nothing to say is the only good sign; bytes or an end mean that the upstream is done with us. The
+/// socket is asked as well: what has just arrived there is not known to the runtime yet.
+fn is_open_and_silent(stream: &mut BoxDuplex) -> bool {
     let mut probe = [0_u8; 1];
     let mut probe = ReadBuf::new(&mut probe);
     let mut context = Context::from_waker(Waker::noop());
-    matches!(
-        Pin::new(reader).poll_read(&mut context, &mut probe),
-        Poll::Pending
-    )
+    Pin::new(&mut *stream)
+        .poll_read(&mut context, &mut probe)
+        .is_pending()
+        && stream.is_silent()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Both ends of a connection; the runtime knows that there is nothing to be read from the first.
+    async fn warm() -> (BoxDuplex, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut stream: BoxDuplex = Box::new(stream.unwrap());
+        let (peer, _) = listener.accept().unwrap();
+        assert!(is_open_and_silent(&mut stream));
+        (stream, peer)
+    }
+
+    // Nothing is awaited between arrival and check, so the runtime cannot have heard of either.
+
+    #[tokio::test]
+    async fn an_octet_that_has_just_arrived_is_seen() {
+        let (mut stream, mut peer) = warm().await;
+        peer.write_all(b"x").unwrap();
+        assert!(!is_open_and_silent(&mut stream));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_has_just_arrived_is_seen() {
+        let (mut stream, peer) = warm().await;
+        drop(peer);
+        assert!(!is_open_and_silent(&mut stream));
+    }
 }

@@ -1,6 +1,7 @@
 //! Byte streams as the proxy sees them: some layer over a socket, with what was read too far put back in front.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,6 +17,10 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
     /// Makes the end of this stream a reset, for a message whose only end is the end of its connection: a plain close
     /// would make a cut one look whole.
     fn reset(&mut self);
+
+    /// Whether the socket below all layers is open and has nothing to be read. The system is asked, not the runtime,
+    /// which hears of an arrival only when it next has time.
+    fn is_silent(&self) -> bool;
 }
 
 impl Duplex for TcpStream {
@@ -24,11 +29,20 @@ impl Duplex for TcpStream {
             tracing::debug!(%error, "a connection could not be reset");
         }
     }
+
+    fn is_silent(&self) -> bool {
+        let peeked = SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
+        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 impl<S: Duplex> Duplex for Prefixed<S> {
     fn reset(&mut self) {
         self.inner.reset();
+    }
+
+    fn is_silent(&self) -> bool {
+        self.prefix.is_empty() && self.inner.is_silent()
     }
 }
 
@@ -36,17 +50,29 @@ impl Duplex for BoxDuplex {
     fn reset(&mut self) {
         self.as_mut().reset();
     }
+
+    fn is_silent(&self) -> bool {
+        self.as_ref().is_silent()
+    }
 }
 
 impl<S: Duplex> Duplex for server::TlsStream<S> {
     fn reset(&mut self) {
         self.get_mut().0.reset();
     }
+
+    fn is_silent(&self) -> bool {
+        self.get_ref().0.is_silent()
+    }
 }
 
 impl<S: Duplex> Duplex for client::TlsStream<S> {
     fn reset(&mut self) {
         self.get_mut().0.reset();
+    }
+
+    fn is_silent(&self) -> bool {
+        self.get_ref().0.is_silent()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::net::dial::{DialError, Reach};
 use crate::net::pool::UpstreamConnection;
 use crate::net::stream::BoxDuplex;
 use crate::wire::http1::forward::{self, RequestEdits};
-use crate::wire::http1::{RequestHead, Version};
+use crate::wire::http1::{MessageFraming, RequestHead, Version};
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,8 @@ pub async fn run(
             delimited,
         }) => {
             let request_complete = meter.is_request_complete();
-            if upstream_reusable && request_complete && !half_closed {
+            let leaves_nothing = leaves_nothing_behind(head.method(), plan.framing);
+            if upstream_reusable && request_complete && leaves_nothing && !half_closed {
                 services.pool.check_in(plan.origin, reach, upstream);
             }
             match (delimited && client_persists(head), request_complete) {
@@ -306,6 +307,12 @@ fn client_persists(head: &RequestHead) -> bool {
     head.version() == Version::Http11
         && !head.fields().lists("connection", "close")
         && !head.fields().lists("proxy-connection", "close")
+}
+
+/// Whether a server that has answered is sure to have read the whole request. One that expects no body of a method may
+/// have left it where the next request should begin (CL.0); RFC 9110 §9.3.1 names the danger.
+fn leaves_nothing_behind(method: &str, framing: MessageFraming) -> bool {
+    framing.is_bodiless() || matches!(method, "POST" | "PUT" | "PATCH")
 }
 
 fn stopping() -> Reply {

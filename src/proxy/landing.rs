@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificates::{self, CertificateError};
 use crate::net::trust::BUNDLE_PEM;
-use crate::wire::http1::{Authority, RequestHead, Scheme};
+use crate::wire::http1::{Authority, MessageFraming, RequestHead, Scheme};
 
 const PAGE: &str = include_str!("landing.html");
 
@@ -52,6 +52,8 @@ pub(super) async fn answer(
         "/bundle.pem" => Some(BUNDLE_PEM),
         _ => return None,
     };
+    // What two readers could read differently is refused like anywhere else.
+    MessageFraming::of_request(head).ok()?;
     let host = host_field(head).ok().flatten()?;
     if !is_this_gate(host.host, reached.address) || settings.hosts.is_intercepted(host.host) {
         return None;

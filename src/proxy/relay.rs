@@ -166,8 +166,9 @@ pub enum NoResponse {
 
 /// Bytes read at once: a TLS record's worth.
 const PIECE: usize = 16 * 1024;
-/// More interim responses than any server has reason to send.
+/// Most interim responses to one request, and most octets of them together: more than any server has reason to send.
 const MAX_INTERIM: usize = 64;
+const MAX_INTERIM_OCTETS: usize = 64 * 1024;
 
 impl Relay<'_> {
     /// Sends `head` and the body behind it, then watches for the client's end.
@@ -274,7 +275,9 @@ impl Relay<'_> {
         buffer: &mut BytesMut,
         client: &mut WriteHalf<BoxDuplex>,
     ) -> Result<ResponseHead, ResponseEnd> {
-        for _ in 0..MAX_INTERIM {
+        let (mut interim_heads, mut interim_octets) = (0, 0);
+        let refused = |why: String| ResponseEnd::None(NoResponse::Refused(why));
+        loop {
             let head = self
                 .read_head(upstream, buffer)
                 .await
@@ -282,22 +285,27 @@ impl Relay<'_> {
             match head.status() {
                 200.. => return Ok(head),
                 101 => {
-                    let why = "it switches protocols, which nobody asked for".to_owned();
-                    return Err(ResponseEnd::None(NoResponse::Refused(why)));
+                    let why = "it switches protocols, which nobody asked for";
+                    return Err(refused(why.to_owned()));
                 }
-                _ if self.version == Version::Http10 => {}
-                _ => {
-                    let mut interim = Vec::new();
-                    forward::response_head(&head, &mut interim).map_err(|error| {
-                        ResponseEnd::None(NoResponse::Refused(error.to_string()))
-                    })?;
-                    self.give(client, &mut interim, &[]).await?;
-                }
+                _ => {}
             }
+            interim_heads += 1;
+            interim_octets += head.fields().bytes().len();
+            if interim_heads > MAX_INTERIM || interim_octets > MAX_INTERIM_OCTETS {
+                return Err(refused("too many interim responses".to_owned()));
+            }
+            // It has no body, but what it says about one must not contradict itself.
+            MessageFraming::of_response(&head, self.method)
+                .map_err(|error| ResponseEnd::None(NoResponse::Framing(error)))?;
+            if self.version == Version::Http10 {
+                continue;
+            }
+            let mut interim = Vec::new();
+            forward::response_head(&head, &mut interim)
+                .map_err(|error| refused(error.to_string()))?;
+            self.give(client, &mut interim, &[]).await?;
         }
-        Err(ResponseEnd::None(NoResponse::Refused(
-            "too many interim responses".to_owned(),
-        )))
     }
 
     async fn read_head(

@@ -146,7 +146,7 @@ impl<'a> Place<'a> {
                     authority,
                     path,
                 },
-            ) => Self::absolute(scheme, authority, path, host_field, rules),
+            ) => Self::absolute(head, (scheme, authority, path), host_field, rules),
             (
                 Scope::Port {
                     server_name: Some(name),
@@ -157,7 +157,7 @@ impl<'a> Place<'a> {
                     path,
                 },
             ) => {
-                let place = Self::absolute(scheme, authority, path, host_field, rules)?;
+                let place = Self::absolute(head, (scheme, authority, path), host_field, rules)?;
                 let same = is_same_name(authority.host, name);
                 let mismatch = || misdirected(entry, "the request-target", "TLS asked for");
                 same.then_some(Self { entry, ..place }).ok_or_else(mismatch)
@@ -170,7 +170,7 @@ impl<'a> Place<'a> {
                     path,
                 },
             ) => {
-                let place = Self::absolute(scheme, authority, path, host_field, rules)?;
+                let place = Self::absolute(head, (scheme, authority, path), host_field, rules)?;
                 let same = place.origin == *origin;
                 let mismatch = || misdirected(entry, "the request-target", "CONNECT named");
                 same.then_some(Self { entry, ..place }).ok_or_else(mismatch)
@@ -195,18 +195,15 @@ impl<'a> Place<'a> {
                 })
             }
             (Scope::Port { server_name }, RequestTarget::Origin(path)) => {
-                Self::origin_form(path, server_name.as_deref(), host_field, rules)
+                Self::origin_form(head, path, server_name.as_deref(), host_field, rules)
             }
-            (Scope::Port { .. }, RequestTarget::Asterisk) => {
-                Err(plain(Kind::NotFound, WHAT_THIS_IS))
-            }
+            (Scope::Port { .. }, RequestTarget::Asterisk) => Err(signpost(head)),
         }
     }
 
     fn absolute(
-        scheme: Scheme,
-        authority: Authority<'a>,
-        path: &str,
+        head: &RequestHead,
+        (scheme, authority, path): (Scheme, Authority<'a>, &str),
         host_field: Option<Authority<'a>>,
         rules: Rules<'_>,
     ) -> Result<Self, Refused> {
@@ -218,10 +215,11 @@ impl<'a> Place<'a> {
                 plain(Kind::Misdirected, why)
             });
         }
-        let target = if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/{path}")
+        let target = match path {
+            // RFC 9112 §3.2.4: what asks about a whole server asks it so.
+            "" if head.method() == "OPTIONS" => "*".to_owned(),
+            _ if path.starts_with('/') => path.to_owned(),
+            _ => format!("/{path}"),
         };
         let origin = origin(scheme, authority);
         Ok(Self {
@@ -235,6 +233,7 @@ impl<'a> Place<'a> {
     }
 
     fn origin_form(
+        head: &RequestHead,
         path: &str,
         server_name: Option<&str>,
         host_field: Option<Authority<'a>>,
@@ -259,7 +258,7 @@ impl<'a> Place<'a> {
         let Some(rule) = rule else {
             return intercepted
                 .map(Self::transparent)
-                .ok_or_else(|| nothing_here(path, host_field));
+                .ok_or_else(|| nothing_here(head, path, host_field));
         };
         let target = path
             .get(rule.prefix.len() - 1..)
@@ -413,10 +412,7 @@ fn connect(head: &RequestHead, authority: Authority<'_>, rules: Rules<'_>) -> Re
             "CONNECT needs a port, as in CONNECT host:443",
         );
     };
-    if !matches!(
-        MessageFraming::of_request(head),
-        Ok(MessageFraming::Empty | MessageFraming::ContentLength(0))
-    ) {
+    if !MessageFraming::of_request(head).is_ok_and(MessageFraming::is_bodiless) {
         return plain(Kind::Malformed, "CONNECT has no body");
     }
     let host = normal(authority.host);
@@ -434,11 +430,19 @@ fn connect(head: &RequestHead, authority: Authority<'_>, rules: Rules<'_>) -> Re
 }
 
 /// Origin-form for us, below no route: most often an SDK whose endpoint URL was set to our address.
-fn nothing_here(path: &str, host: Option<Authority<'_>>) -> Refused {
+fn nothing_here(head: &RequestHead, path: &str, host: Option<Authority<'_>>) -> Refused {
     if recognise(Service::Runtime, "POST", path).is_none() {
-        return plain(Kind::NotFound, WHAT_THIS_IS);
+        return signpost(head);
     }
     typed(Entry::Route, Kind::WrongSignedHost, endpoint_url(host))
+}
+
+/// What asks the gate itself for something it has not.
+fn signpost(head: &RequestHead) -> Refused {
+    match MessageFraming::of_request(head) {
+        Ok(_) => plain(Kind::NotFound, WHAT_THIS_IS),
+        Err(error) => plain(Kind::Malformed, error.to_string()),
+    }
 }
 
 fn is_same_name(a: &str, b: &str) -> bool {

@@ -157,6 +157,14 @@ fn absolute_form_goes_where_the_target_says() {
         (entry, host.as_str(), port_number, target.as_deref()),
         (Entry::Forward, "h", 81, Some("/"))
     );
+    for (method, target) in [("OPTIONS", "*"), ("GET", "/"), ("options", "/")] {
+        let text = format!("{method} http://h HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(
+            passed(&port(), &text).3.as_deref(),
+            Some(target),
+            "{method}"
+        );
+    }
     let mismatch = format!("POST https://{AWS}/x HTTP/1.1\r\nHost: other\r\n\r\n");
     assert_eq!(refused(&port(), &mismatch), (Kind::Misdirected, true));
     assert_eq!(
@@ -191,6 +199,21 @@ fn a_route_without_aws_host_needs_an_upstream_and_an_unsigned_host() {
     assert_eq!(refused(&port(), &signed), (Kind::WrongSignedHost, true));
     let nowhere = "POST /service/standard/m HTTP/1.1\r\nHost: localhost:5380\r\n\r\n";
     assert_eq!(refused(&port(), nowhere), (Kind::Misdirected, true));
+}
+
+#[test]
+fn what_is_ambiguous_is_malformed_even_where_nothing_is() {
+    let both = "Host: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for target in ["/", "/x"] {
+        let text = format!("GET {target} HTTP/1.1\r\n{both}");
+        assert_eq!(
+            refused(&port(), &text),
+            (Kind::Malformed, false),
+            "{target}"
+        );
+    }
+    let text = format!("OPTIONS * HTTP/1.1\r\n{both}");
+    assert_eq!(refused(&port(), &text), (Kind::Malformed, false));
 }
 
 #[test]

@@ -241,3 +241,13 @@ async fn only_who_asks_the_gate_for_itself_gets_the_page() {
         }
     }
 }
+
+#[tokio::test]
+async fn whoever_asks_for_the_page_ambiguously_is_refused_like_anybody() {
+    let gate = Plan::new().start().await;
+    let both = "Host: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+    for target in ["/", "/ca.pem", "/nothing"] {
+        let refused = ask(gate.plain().await, "GET", target, both).await;
+        refused.assert_plain(400, "malformed-request");
+    }
+}

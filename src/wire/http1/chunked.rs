@@ -1,12 +1,14 @@
 //! The chunked transfer coding, told apart but never rewritten. RFC 9112 §7.1.
 //!
 //! The decoder says which bytes belong to the message and which of them are content; forwarding them unchanged is the
-//! relay's business. It is stricter than most: a bare LF, whitespace after a chunk size, a sign, an overflow or a
-//! framing field in the trailer section is refused, because two readers could disagree on it.
+//! relay's business. It is stricter than most: a bare LF, whitespace after a chunk size, a sign, an overflow, an extension
+//! that does not follow the grammar or a framing field in the trailer section is refused, because two readers could
+//! disagree on it.
 
 use std::ops::Range;
 
-use super::framing::FramingError;
+use super::framing::{FramingError, MAX_LENGTH};
+use super::head::is_token_octet;
 
 /// Push decoder of one chunked message body.
 #[derive(Debug)]
@@ -23,8 +25,7 @@ pub struct ChunkedDecoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     ChunkSize { size: u64, digits: u8 },
-    ChunkExt { size: u64 },
-    BwsBeforeExt { size: u64 },
+    ChunkExt { size: u64, next: Ext },
     ChunkLf { size: u64 },
     ChunkData { left: u64 },
     DataCr,
@@ -32,6 +33,54 @@ enum State {
     TrailerLine,
     TrailerLf,
     Ended,
+}
+
+/// Where in `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ext {
+    /// In whitespace that only a semicolon may follow.
+    Semicolon,
+    /// Before a name.
+    Name,
+    InName,
+    /// In whitespace behind a name.
+    Equals,
+    /// Before a value.
+    Value,
+    InToken,
+    InQuoted,
+    /// Behind a backslash.
+    QuotedPair,
+    QuoteClosed,
+}
+
+impl Ext {
+    /// What follows `octet` here; the CR that ends the line is not for this.
+    fn after(self, octet: u8) -> Result<Self, FramingError> {
+        let is_text = matches!(octet, b'\t' | b' '..=b'~' | 0x80..);
+        Ok(match (self, octet) {
+            (Self::InQuoted, b'"') => Self::QuoteClosed,
+            (Self::InQuoted, b'\\') => Self::QuotedPair,
+            (Self::InQuoted | Self::QuotedPair, _) if is_text => Self::InQuoted,
+            (Self::Semicolon | Self::Name | Self::Equals | Self::Value, b' ' | b'\t') => self,
+            (Self::InName, b' ' | b'\t') => Self::Equals,
+            (Self::InToken | Self::QuoteClosed, b' ' | b'\t') => Self::Semicolon,
+            (
+                Self::Semicolon | Self::InName | Self::Equals | Self::InToken | Self::QuoteClosed,
+                b';',
+            ) => Self::Name,
+            (Self::InName | Self::Equals, b'=') => Self::Value,
+            (Self::Value, b'"') => Self::InQuoted,
+            (Self::Name | Self::InName, _) if is_token_octet(octet) => Self::InName,
+            (Self::Value | Self::InToken, _) if is_token_octet(octet) => Self::InToken,
+            _ => return Err(FramingError::ChunkExtension),
+        })
+    }
+
+    /// Whether the line may end here.
+    fn may_end(self) -> bool {
+        matches!(self, Self::InName | Self::InToken | Self::QuoteClosed)
+    }
 }
 
 /// Most octets of chunk extensions in one message.
@@ -96,34 +145,24 @@ impl ChunkedDecoder {
     fn step(&mut self, octet: u8) -> Result<(), FramingError> {
         self.state = match (self.state, octet) {
             (State::ChunkSize { size, digits }, _) if octet.is_ascii_hexdigit() => {
-                if digits >= MAX_SIZE_DIGITS {
+                let digit = char::from(octet).to_digit(16).unwrap_or_default();
+                let size = size << 4 | u64::from(digit);
+                if digits >= MAX_SIZE_DIGITS || size > MAX_LENGTH {
                     return Err(FramingError::ChunkSize);
                 }
-                let digit = char::from(octet).to_digit(16).unwrap_or_default();
                 State::ChunkSize {
-                    size: size << 4 | u64::from(digit),
+                    size,
                     digits: digits + 1,
                 }
             }
             (State::ChunkSize { digits: 0, .. }, _) => return Err(FramingError::ChunkSize),
-            (State::ChunkSize { size, .. } | State::ChunkExt { size }, b'\r') => {
-                State::ChunkLf { size }
+            (State::ChunkSize { size, .. }, b'\r') => State::ChunkLf { size },
+            (State::ChunkSize { size, .. }, b' ' | b'\t' | b';') => {
+                self.extension(size, Ext::Semicolon, octet)?
             }
-            (State::ChunkSize { size, .. } | State::BwsBeforeExt { size }, b';') => {
-                State::ChunkExt { size }
-            }
-            (State::ChunkSize { size, .. } | State::BwsBeforeExt { size }, b' ' | b'\t') => {
-                self.count_extension()?;
-                State::BwsBeforeExt { size }
-            }
-            (State::ChunkSize { .. } | State::BwsBeforeExt { .. }, _) => {
-                return Err(FramingError::ChunkSize);
-            }
-            (State::ChunkExt { size }, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.count_extension()?;
-                State::ChunkExt { size }
-            }
-            (State::ChunkExt { .. }, _) => return Err(FramingError::ChunkExtension),
+            (State::ChunkSize { .. }, _) => return Err(FramingError::ChunkSize),
+            (State::ChunkExt { size, next }, b'\r') if next.may_end() => State::ChunkLf { size },
+            (State::ChunkExt { size, next }, _) => self.extension(size, next, octet)?,
             (State::ChunkLf { size: 0 }, b'\n') => State::TrailerLine,
             (State::ChunkLf { size }, b'\n') => State::ChunkData { left: size },
             (State::DataCr, b'\r') => State::DataLf,
@@ -152,37 +191,62 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    fn count_extension(&mut self) -> Result<(), FramingError> {
+    fn extension(&mut self, size: u64, next: Ext, octet: u8) -> Result<State, FramingError> {
         self.extension_octets += 1;
         if self.extension_octets > MAX_EXTENSION_OCTETS {
-            Err(FramingError::ChunkExtension)
-        } else {
-            Ok(())
+            return Err(FramingError::ChunkExtension);
         }
+        let next = next.after(octet)?;
+        Ok(State::ChunkExt { size, next })
     }
 }
 
-/// A trailer line is a field-line; those that frame or route have no place there (RFC 9110 §6.5.1).
+/// What frames, routes, authenticates, controls the request or says what the content is has no place in a trailer
+/// section (RFC 9110 §6.5.1), where a reader that merges it into the head would act on it after the fact. Nor has what
+/// ends at a proxy.
+const NOT_IN_TRAILERS: &[&str] = &[
+    "transfer-encoding",
+    "content-length",
+    "trailer",
+    "connection",
+    "proxy-connection",
+    "keep-alive",
+    "te",
+    "upgrade",
+    "host",
+    "authorization",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "cookie",
+    "set-cookie",
+    "expect",
+    "range",
+    "max-forwards",
+    "content-type",
+    "content-encoding",
+    "content-range",
+];
+
+/// A trailer line is a field-line, but not any.
 fn check_trailer(line: &[u8]) -> Result<(), FramingError> {
     let colon = memchr::memchr(b':', line).ok_or(FramingError::Trailer)?;
     let name = line.get(..colon).unwrap_or_default();
-    let is_token = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet);
-    if name.is_empty() || !name.iter().all(is_token) {
+    if name.is_empty() || !name.iter().all(|&octet| is_token_octet(octet)) {
         return Err(FramingError::Trailer);
     }
-    let forbidden = [
-        "transfer-encoding",
-        "content-length",
-        "host",
-        "authorization",
-        "connection",
-        "content-encoding",
-    ];
-    if forbidden
-        .iter()
-        .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
-    {
+    let forbidden = |forbidden: &&str| is_same_variable(name, forbidden.as_bytes());
+    if NOT_IN_TRAILERS.iter().any(forbidden) {
         return Err(FramingError::Trailer);
     }
     Ok(())
+}
+
+/// Whether two names are one where an underscore stands for a dash.
+fn is_same_variable(a: &[u8], b: &[u8]) -> bool {
+    let dashed = |octet: &u8| match octet {
+        b'_' => b'-',
+        other => other.to_ascii_lowercase(),
+    };
+    a.iter().map(dashed).eq(b.iter().map(dashed))
 }

@@ -10,7 +10,7 @@
 //! Nothing is added, merged, re-cased, re-ordered or re-encoded. A line that a signature names is not for dropping: the
 //! request is refused instead.
 
-use super::head::{FieldLine, FieldLines, RequestHead, ResponseHead};
+use super::head::{FieldLine, FieldLines, MAX_FIELD_LINES, RequestHead, ResponseHead};
 
 /// Lines for one hop only, in either direction.
 const HOP_BY_HOP: &[&str] = &[
@@ -54,6 +54,9 @@ pub enum EditError {
     /// `Connection` names a line of the message itself.
     #[error("Connection names `{0}`, which belongs to the message")]
     ConnectionNames(String),
+    /// `Connection` names more than a head may have.
+    #[error("Connection has more than {MAX_FIELD_LINES} options")]
+    TooManyOptions,
 }
 
 /// The request head for the upstream. `signed` tells whether the request's signature names a field (lower case).
@@ -105,7 +108,7 @@ pub fn request_head(
 /// The response head for the client.
 ///
 /// # Errors
-/// [`EditError::ConnectionNames`] when the upstream asks for a line of the message to be dropped.
+/// [`EditError`] when the upstream asks for a line of the message to be dropped, or for too much.
 pub fn response_head(head: &ResponseHead, out: &mut Vec<u8>) -> Result<(), EditError> {
     let fields = head.fields();
     let named = named_by_connection(fields)?;
@@ -145,6 +148,10 @@ fn named_by_connection(fields: &FieldLines) -> Result<Vec<&[u8]>, EditError> {
                 named.push(option);
             }
         }
+    }
+    // Every line is compared with every name.
+    if named.len() > MAX_FIELD_LINES {
+        return Err(EditError::TooManyOptions);
     }
     Ok(named)
 }

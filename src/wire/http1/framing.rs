@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::chunked::ChunkedDecoder;
-use super::head::{FieldLines, RequestHead, ResponseHead, Version};
+use super::head::{FieldLine, FieldLines, RequestHead, ResponseHead, Version};
 
 /// How the end of a message body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +34,19 @@ pub enum FramingError {
     /// Chunked in a message of HTTP/1.0.
     #[error("Transfer-Encoding in an HTTP/1.0 message")]
     CodingInHttp10,
-    /// Not a plain decimal number.
-    #[error("Content-Length is not a plain decimal number")]
+    /// Not a plain decimal number of at most 63 bits.
+    #[error("Content-Length is not a plain decimal number, or is too large")]
     ContentLength,
+    /// A name that becomes one of the two where an underscore stands for a dash.
+    #[error("a field-line is called Content_Length or Transfer_Encoding")]
+    Disguised,
     /// More than one.
     #[error("more than one Content-Length")]
     RepeatedContentLength,
     /// A malformed or overlong chunk size.
     #[error("a chunk size is malformed or too large")]
     ChunkSize,
-    /// A control octet in, or too many octets of, chunk extensions.
+    /// Chunk extensions that do not follow the grammar, or too many octets of them.
     #[error("a chunk extension is malformed or too long")]
     ChunkExtension,
     /// Chunk data not followed by CRLF.
@@ -63,6 +66,9 @@ impl MessageFraming {
     /// # Errors
     /// [`FramingError`] when its length is ambiguous.
     pub fn of_request(head: &RequestHead) -> Result<Self, FramingError> {
+        if head.fields().iter().any(|line| is_disguised(&line)) {
+            return Err(FramingError::Disguised);
+        }
         Ok(declared(head.fields(), head.version())?.unwrap_or(Self::Empty))
     }
 
@@ -76,6 +82,12 @@ impl MessageFraming {
             return Ok(Self::Empty);
         }
         Ok(declared.unwrap_or(Self::UntilClose))
+    }
+
+    /// Whether not an octet follows the head.
+    #[must_use]
+    pub fn is_bodiless(self) -> bool {
+        matches!(self, Self::Empty | Self::ContentLength(0))
     }
 
     /// A decoder for one body framed like this.
@@ -113,15 +125,27 @@ fn declared(fields: &FieldLines, version: Version) -> Result<Option<MessageFrami
     }
 }
 
+/// Gateways to CGI, WSGI and the like make one variable of both spellings (RFC 3875 §4.1.18), so a server behind one may
+/// take either for the length.
+fn is_disguised(line: &FieldLine<'_>) -> bool {
+    line.is("content_length") || line.is("transfer_encoding")
+}
+
 fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(FramingError::ContentLength);
-    }
-    std::str::from_utf8(value)
-        .ok()
+    let is_plain = !value.is_empty()
+        && value.len() <= MAX_LENGTH_DIGITS
+        && value.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(value).ok().filter(|_| is_plain);
+    digits
         .and_then(|digits| digits.parse().ok())
+        .filter(|&length| length <= MAX_LENGTH)
         .ok_or(FramingError::ContentLength)
 }
+
+/// The greatest length of a body or chunk: readers that keep lengths with a sign see anything above as negative.
+pub(super) const MAX_LENGTH: u64 = i64::MAX.unsigned_abs();
+/// As many digits as [`MAX_LENGTH`] has; leading zeros count.
+const MAX_LENGTH_DIGITS: usize = 19;
 
 /// Tells which bytes belong to one message body. Slices in, facts out.
 #[derive(Debug)]

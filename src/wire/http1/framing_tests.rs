@@ -28,7 +28,8 @@ fn of_response(method: &str, status: u16, fields: &str) -> Result<MessageFraming
 #[expect(clippy::too_many_lines, reason = "one row a case")]
 fn the_request_table() {
     use FramingError::{
-        CodingInHttp10, ContentLength, LengthAndCoding, RepeatedContentLength, TransferCoding,
+        CodingInHttp10, ContentLength, Disguised, LengthAndCoding, RepeatedContentLength,
+        TransferCoding,
     };
     use MessageFraming as F;
     let rows: &[(&str, &str, Result<F, FramingError>)] = &[
@@ -37,13 +38,39 @@ fn the_request_table() {
         ("1.1", "Content-Length: 0\r\n", Ok(F::ContentLength(0))),
         (
             "1.1",
-            "content-length:18446744073709551615\r\n",
-            Ok(F::ContentLength(u64::MAX)),
+            "content-length:9223372036854775807\r\n",
+            Ok(F::ContentLength(i64::MAX.unsigned_abs())),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9223372036854775808\r\n",
+            Err(ContentLength),
+        ),
+        (
+            "1.1",
+            "Content-Length: 18446744073709551615\r\n",
+            Err(ContentLength),
         ),
         (
             "1.1",
             "Content-Length: 18446744073709551616\r\n",
             Err(ContentLength),
+        ),
+        (
+            "1.1",
+            "Content-Length: 0000000000000000005\r\n",
+            Ok(F::ContentLength(5)),
+        ),
+        (
+            "1.1",
+            "Content-Length: 00000000000000000005\r\n",
+            Err(ContentLength),
+        ),
+        ("1.1", "content_length: 5\r\n", Err(Disguised)),
+        (
+            "1.1",
+            "Content-Length: 5\r\nTRANSFER_ENCODING: x\r\n",
+            Err(Disguised),
         ),
         ("1.1", "Content-Length: +5\r\n", Err(ContentLength)),
         ("1.1", "Content-Length: -1\r\n", Err(ContentLength)),
@@ -144,6 +171,20 @@ fn the_response_table() {
         ("HEAD", 200, "Transfer-Encoding: chunked\r\n", Ok(F::Empty)),
         ("GET", 204, "", Ok(F::Empty)),
         ("GET", 304, "Content-Length: 3\r\n", Ok(F::Empty)),
+        ("GET", 204, "Content-Length: 3\r\n", Ok(F::Empty)),
+        ("GET", 204, "Transfer-Encoding: chunked\r\n", Ok(F::Empty)),
+        ("GET", 205, "Content-Length: 3\r\n", Ok(F::ContentLength(3))),
+        ("GET", 304, both, Err(FramingError::LengthAndCoding)),
+        ("HEAD", 200, both, Err(FramingError::LengthAndCoding)),
+        (
+            "head",
+            200,
+            "Content-Length: 3\r\n",
+            Ok(F::ContentLength(3)),
+        ),
+        ("GET", 103, both, Err(FramingError::LengthAndCoding)),
+        ("GET", 199, "Content-Length: 3\r\n", Ok(F::Empty)),
+        ("GET", 200, "Content_Length: 3\r\n", Ok(F::UntilClose)),
         ("GET", 100, "", Ok(F::Empty)),
         ("GET", 500, "", Ok(F::UntilClose)),
     ];
@@ -266,10 +307,130 @@ fn chunked_refuses_what_is_ambiguous() {
 }
 
 #[test]
+fn chunk_extensions_follow_their_grammar() {
+    for good in [
+        "",
+        ";a",
+        " ;a",
+        "; a",
+        " \t; \ta",
+        ";a=b",
+        ";a = b",
+        ";a;b",
+        ";a ;b",
+        ";a=b;c",
+        ";a=b ; c",
+        ";a=\"\"",
+        ";a=\"b\"",
+        ";a=\"b\" ;c",
+        ";a=\"b;c=d\"",
+        ";a=\"\\\"\"",
+        ";a=\"\\\\\"",
+        ";a=\"\t \u{80}\"",
+        ";!#$%&'*+-.^_`|~9zZ=!#$%&'*+-.^_`|~9zZ",
+    ] {
+        let input = format!("1{good}\r\nx\r\n0{good}\r\n\r\n");
+        let every: Vec<usize> = (0..input.len()).collect();
+        for cuts in [&[][..], &every] {
+            let decoded = decode(MessageFraming::Chunked, input.as_bytes(), cuts);
+            assert_eq!(decoded, Ok((input.len(), b"x".to_vec(), true)), "{good:?}");
+        }
+    }
+    for bad in [
+        " ",
+        "\t",
+        ";",
+        "; ",
+        ";;a",
+        ";a;",
+        ";a; ",
+        ";a ",
+        ";a=",
+        ";a= ",
+        ";=b",
+        ";a=b ",
+        ";a b",
+        ";a=b c",
+        ";a==b",
+        ";a=b=c",
+        ";a=\"",
+        ";a=\"b",
+        ";a=\"b\\",
+        ";a=\"b\\\"",
+        ";a=\"b\"c",
+        ";a=\"b\" ",
+        ";a\"b\"",
+        ";\"a\"",
+        ";a=b\"c",
+        ";a(b",
+        ";a=b/c",
+        ";a=\u{e9}",
+        ";\u{e9}",
+        ";a=\"\0\"",
+        ";a=\"\u{7f}\"",
+        ";a=\"\\\u{1}\"",
+        "\0;a",
+        "a;",
+        "a a",
+    ] {
+        let input = format!("1{bad}\r\nx\r\n0\r\n\r\n");
+        let decoded = decode(MessageFraming::Chunked, input.as_bytes(), &[]);
+        let refused = matches!(
+            decoded,
+            Err(FramingError::ChunkExtension | FramingError::ChunkSize)
+        );
+        assert!(refused, "{bad:?}: {decoded:?}");
+    }
+}
+
+#[test]
+fn what_acts_on_a_message_is_not_taken_from_its_trailers() {
+    for name in [
+        "Transfer-Encoding",
+        "content-length",
+        "CONTENT_LENGTH",
+        "Trailer",
+        "Connection",
+        "Proxy-Connection",
+        "Keep_Alive",
+        "TE",
+        "Upgrade",
+        "Host",
+        "Authorization",
+        "Proxy-Authorization",
+        "Proxy-Authenticate",
+        "Proxy-Authentication-Info",
+        "Cookie",
+        "Set-Cookie",
+        "Expect",
+        "Range",
+        "Max-Forwards",
+        "Content-Type",
+        "Content-Encoding",
+        "Content-Range",
+    ] {
+        let input = format!("0\r\nX: y\r\n{name}: z\r\n\r\n");
+        let decoded = decode(MessageFraming::Chunked, input.as_bytes(), &[]);
+        assert_eq!(decoded, Err(FramingError::Trailer), "{name}");
+    }
+    let usual = b"0\r\nETag: x\r\nServer-Timing: a\r\nContent-MD5: y\r\nx-amz-checksum-crc32: z\r\nTEA: 1\r\nHost-X: 2\r\n\r\n";
+    let decoded = decode(MessageFraming::Chunked, usual, &[]);
+    assert_eq!(decoded, Ok((usual.len(), Vec::new(), true)));
+}
+
+#[test]
 fn the_largest_chunk_size_does_not_overflow() {
     let (taken, content, ended) =
-        decode(MessageFraming::Chunked, b"FFFFFFFFFFFFFFFF\r\nab", &[]).unwrap();
+        decode(MessageFraming::Chunked, b"7FFFFFFFFFFFFFFF\r\nab", &[]).unwrap();
     assert_eq!((taken, content, ended), (20, b"ab".to_vec(), false));
+    for size in ["8000000000000000", "FFFFFFFFFFFFFFFF", "10000000000000000"] {
+        let input = format!("{size}\r\nab");
+        assert_eq!(
+            decode(MessageFraming::Chunked, input.as_bytes(), &[]),
+            Err(FramingError::ChunkSize),
+            "{size}"
+        );
+    }
 }
 
 #[test]

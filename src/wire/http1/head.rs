@@ -165,7 +165,8 @@ impl RequestHead {
         if buffer.first().is_some_and(|&octet| !is_token_octet(octet)) && buffer.as_ref() != b"\r" {
             return Err(HeadError::Grammar("a request starts with a method"));
         }
-        let Some(end) = find_end(buffer, limits)? else {
+        let start_line = |line: &[u8]| httparse::Request::new(&mut []).parse(line);
+        let Some(end) = find_end(buffer, limits, start_line)? else {
             return Ok(None);
         };
         let bytes = buffer.split_to(end).freeze();
@@ -222,7 +223,8 @@ impl ResponseHead {
     /// # Errors
     /// [`HeadError`] as soon as the bytes can no longer become a head that we pass on.
     pub fn take(buffer: &mut BytesMut, limits: &HeadLimits) -> Result<Option<Self>, HeadError> {
-        let Some(end) = find_end(buffer, limits)? else {
+        let start_line = |line: &[u8]| httparse::Response::new(&mut []).parse(line);
+        let Some(end) = find_end(buffer, limits, start_line)? else {
             return Ok(None);
         };
         let bytes = buffer.split_to(end).freeze();
@@ -425,19 +427,32 @@ fn drop_empty_lines(buffer: &mut BytesMut) {
     }
 }
 
-/// The offset just past the empty line, after refusing what httparse would let through.
-fn find_end(bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+/// The offset just past the empty line, after refusing what httparse would let through. The start-line is judged as
+/// soon as it is there: who speaks HTTP/0.9 sends nothing else.
+///
+/// What is refused, and why, does not depend on how much of it has come: each line is judged before the next, and
+/// length before content.
+fn find_end(
+    bytes: &[u8],
+    limits: &HeadLimits,
+    start_line: impl Fn(&[u8]) -> httparse::Result<usize>,
+) -> Result<Option<usize>, HeadError> {
+    let too_long = HeadError::TooLong {
+        limit: limits.bytes,
+    };
     let mut line = 0;
     for lf in memchr::memchr_iter(b'\n', bytes) {
+        if lf + 1 > limits.bytes {
+            return Err(too_long);
+        }
         if lf == 0 || bytes.get(lf - 1) != Some(&b'\r') {
             return Err(HeadError::BareLf { at: lf });
         }
         let content = bytes.get(line..lf - 1).unwrap_or_default();
         check_line(content, line)?;
-        if lf + 1 > limits.bytes {
-            return Err(HeadError::TooLong {
-                limit: limits.bytes,
-            });
+        if line == 0 {
+            start_line(bytes.get(..=lf).unwrap_or_default())
+                .map_err(|error| grammar(error, limits))?;
         }
         if content.is_empty() {
             return Ok(Some(lf + 1));
@@ -445,18 +460,19 @@ fn find_end(bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadErro
         line = lf + 1;
     }
     if bytes.len() >= limits.bytes {
-        return Err(HeadError::TooLong {
-            limit: limits.bytes,
-        });
+        return Err(too_long);
     }
     Ok(None)
 }
 
 fn check_line(content: &[u8], start: usize) -> Result<(), HeadError> {
-    if let Some(at) = content
+    // Without an early exit the compiler looks at many octets at a time: who drips a head has all of it read again with
+    // every drop.
+    let is_clean = !content
         .iter()
-        .position(|&octet| (octet < 0x20 && octet != b'\t') || octet == 0x7f)
-    {
+        .fold(false, |any, &octet| any | is_control(octet));
+    let control = || content.iter().position(|&octet| is_control(octet));
+    if !is_clean && let Some(at) = control() {
         let octet = content.get(at).copied().unwrap_or_default();
         let at = start + at;
         return Err(if octet == b'\r' {
@@ -478,7 +494,13 @@ fn check_line(content: &[u8], start: usize) -> Result<(), HeadError> {
     Ok(())
 }
 
-fn is_token_octet(octet: u8) -> bool {
+/// A control octet other than HTAB.
+fn is_control(octet: u8) -> bool {
+    (octet < 0x20 && octet != b'\t') || octet == 0x7f
+}
+
+/// RFC 9110 §5.6.2.
+pub(super) fn is_token_octet(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 

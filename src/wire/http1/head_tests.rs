@@ -97,6 +97,35 @@ fn requests_that_two_readers_could_read_differently_are_refused() {
 }
 
 #[test]
+fn a_start_line_is_judged_before_anything_follows_it() {
+    for line in [
+        "GET /",
+        "GET / HTTP/0.9",
+        "GET / HTTP/1.2",
+        "GET / HTTP/2.0",
+        "GET / HTTP/1.1 ",
+        "GET  / HTTP/1.1",
+        "GET /\u{7f} HTTP/1.1",
+        "GET",
+    ] {
+        let taken = request(format!("{line}\r\n").as_bytes());
+        assert!(taken.is_err(), "{line:?}: {taken:?}");
+    }
+    let response =
+        |line: &str| ResponseHead::take(&mut BytesMut::from(line), &HeadLimits::default());
+    for line in [
+        "SSH-2.0-x\r\n",
+        "HTTP/2 200\r\n",
+        "HTTP/1.1 2\r\n",
+        "<html>\r\n",
+    ] {
+        assert!(response(line).is_err(), "{line:?}");
+    }
+    assert!(response("HTTP/1.1 200\r\n").unwrap().is_none());
+    assert!(request(b"GET / HTTP/1.1\r\n").unwrap().is_none());
+}
+
+#[test]
 fn leading_empty_lines_are_dropped() {
     let head = request(b"\r\n\r\nGET / HTTP/1.0\r\n\r\n").unwrap().unwrap();
     assert_eq!(head.fields().bytes(), &b"GET / HTTP/1.0\r\n\r\n"[..]);
@@ -120,6 +149,20 @@ fn limits_are_spoken_before_the_head_is_complete() {
         HeadError::TooManyFields { limit: 2 }
     );
     assert_eq!(take(three).unwrap_err().status(), 431);
+    // Length before content, so that it does not matter how much has come.
+    let long = [
+        b"GET / HTTP/1.1\r\na: ".to_vec(),
+        vec![b'b'; 64],
+        b"\0\n".to_vec(),
+    ]
+    .concat();
+    for end in 64..=long.len() {
+        assert_eq!(
+            take(&long[..end]).unwrap_err(),
+            HeadError::TooLong { limit: 64 },
+            "{end} octets"
+        );
+    }
     let mut many = b"GET / HTTP/1.1\r\n".to_vec();
     (0..200).for_each(|i| many.extend_from_slice(format!("f{i}: x\r\n").as_bytes()));
     many.extend_from_slice(b"\r\n");

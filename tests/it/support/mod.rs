@@ -8,14 +8,19 @@ pub(crate) mod admin;
 pub(crate) mod door;
 pub(crate) mod frames;
 pub(crate) mod gate;
+pub(crate) mod generated;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod process;
+pub(crate) mod recorder;
+pub(crate) mod reference;
+pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod signing;
 pub(crate) mod trickle;
 pub(crate) mod upstream;
+pub(crate) mod walk;
 
 use std::time::Duration;
 
@@ -24,6 +29,7 @@ pub(crate) use gate::Gate;
 pub(crate) use log::Log;
 pub(crate) use message::Message;
 pub(crate) use peer::{End, Going, Peer, RawClient};
+pub(crate) use recorder::Recorder;
 pub(crate) use upstream::RawUpstream;
 
 /// A host that every gate opens.

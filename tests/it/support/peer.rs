@@ -192,6 +192,12 @@ impl Peer {
         self.body(head, framing).await
     }
 
+    /// Reads the rest of a response whose head has been read.
+    pub(crate) async fn body_behind(&mut self, head: Vec<u8>) -> Message {
+        let framing = response_framing(&head, "POST");
+        self.body(head, framing).await
+    }
+
     async fn body(&mut self, head: Vec<u8>, framing: Framing) -> Message {
         let mut message = Message {
             head,
@@ -268,9 +274,12 @@ impl Peer {
 
     /// Ends the sending side in order and goes on reading.
     pub(crate) async fn half_close(&mut self) {
-        within("half-closing", self.stream.shutdown())
-            .await
-            .unwrap();
+        self.try_half_close().await.unwrap();
+    }
+
+    /// The same if the other end is still there.
+    pub(crate) async fn try_half_close(&mut self) -> io::Result<()> {
+        within("half-closing", self.stream.shutdown()).await
     }
 
     /// Closes in order.
@@ -302,12 +311,17 @@ impl Peer {
     }
 
     async fn fill(&mut self) -> Result<(), End> {
-        self.buffer.reserve(64 * 1024);
         let so_far = self.buffer.len();
         let what = format!("reading on after {so_far} octets");
-        match within(&what, self.stream.read_buf(&mut self.buffer)).await {
+        within(&what, self.more()).await.map(|_| ())
+    }
+
+    /// Waits for more, however long, and shows everything that was not taken yet.
+    pub(crate) async fn more(&mut self) -> Result<&mut BytesMut, End> {
+        self.buffer.reserve(64 * 1024);
+        match self.stream.read_buf(&mut self.buffer).await {
             Ok(0) => Err(End::Closed),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(&mut self.buffer),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(End::Cut),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(End::Reset),
             Err(error) => panic!("{error} while reading"),

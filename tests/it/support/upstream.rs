@@ -66,8 +66,12 @@ impl RawUpstream {
 
     /// The next connection, its TLS open.
     pub(crate) async fn accept(&self) -> Peer {
-        let next = async { self.connections.lock().await.recv().await };
-        within("a connection to the upstream", next).await.unwrap()
+        within("a connection to the upstream", self.accept_some_time()).await
+    }
+
+    /// The same without a deadline.
+    pub(crate) async fn accept_some_time(&self) -> Peer {
+        self.connections.lock().await.recv().await.unwrap()
     }
 
     /// How many connections were accepted, TLS or not.
