@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Failure, say};
+use super::{Failure, dumps, say};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options};
 use crate::telemetry;
@@ -19,6 +19,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     let settings = config::load(options, home)?;
     let format = settings.log_format;
     let _flush = telemetry::install()?;
+    dumps::refuse();
     runtime()?.block_on(async {
         let gate = Gate::start(settings).await?;
         say(format, &greeting(gate.address()?, &gate.settings().home));

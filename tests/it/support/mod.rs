@@ -4,6 +4,7 @@
 //! Nothing is shared between tests: every gate has its own home, port and authority, every upstream its own
 //! certificate. Nobody sleeps; a test waits for the event it is about, and fails when it does not come in time.
 
+pub(crate) mod canary;
 pub(crate) mod door;
 pub(crate) mod frames;
 pub(crate) mod gate;

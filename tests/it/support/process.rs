@@ -1,9 +1,10 @@
 //! The gate as its own process: the program that people start, which can be killed.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::door::Port;
 use super::{BEDROCK, RawUpstream, within};
@@ -13,6 +14,8 @@ pub(crate) struct Process {
     port: Port,
     home: PathBuf,
     child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
 }
 
 impl Deref for Process {
@@ -26,54 +29,51 @@ impl Deref for Process {
 impl Process {
     /// Starts it in `home` with `upstream` in the place of Bedrock, and waits until it says where it listens.
     pub(crate) async fn start(home: &Path, upstream: &RawUpstream) -> Self {
+        Self::start_with(home, upstream, |command| {
+            command.args(["--log-format", "json"]);
+        })
+        .await
+    }
+
+    /// The same with what `more` adds to the command.
+    pub(crate) async fn start_with(
+        home: &Path,
+        upstream: &RawUpstream,
+        more: impl FnOnce(&mut Command),
+    ) -> Self {
         let ca = home.with_extension("upstream.pem");
         std::fs::write(&ca, upstream.ca_pem.as_ref().unwrap()).unwrap();
-        let mut child = tollgate(home)
+        let mut command = tollgate(home);
+        command
             .args([
                 "serve",
                 "--listen",
                 "127.0.0.1:0",
-                "--log-format",
-                "json",
                 "--payload-limit",
                 "65536",
                 "--connect-to",
             ])
             .arg(format!("{BEDROCK}:443:{}", upstream.address))
             .arg("--upstream-ca")
-            .arg(ca)
+            .arg(ca);
+        more(&mut command);
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (found, address) = tokio::sync::oneshot::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            let mut found = Some(found);
-            let mut said = String::new();
-            // Read to the end, so that the process never waits for us.
-            for line in stderr.lines() {
-                let line = line.unwrap();
-                let address = line
-                    .split_once("listens on ")
-                    .map(|(_, rest)| rest.split([',', ' ']).next().unwrap());
-                said.push_str(&line);
-                if let (Some(address), true) = (address, found.is_some()) {
-                    found
-                        .take()
-                        .unwrap()
-                        .send(address.parse().unwrap())
-                        .unwrap();
-                }
-            }
-            assert!(found.is_none(), "the gate did not start: {said}");
-        });
-        let address = within("the gate's address", address).await.unwrap();
+        let (found, addresses) = channel();
+        let stdout = collect(child.stdout.take().unwrap(), found.clone());
+        let stderr = collect(child.stderr.take().unwrap(), found);
+        let waiting = tokio::task::spawn_blocking(move || addresses.recv());
+        let address = within("the gate's address", waiting).await.unwrap();
         Self {
-            port: Port::new(address, home),
+            port: Port::new(address.expect("the gate started"), home),
             home: home.to_owned(),
             child,
+            stdout,
+            stderr,
         }
     }
 
@@ -93,12 +93,17 @@ impl Process {
     }
 
     /// Waits for its end: its status, and what it wrote to standard output.
-    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
-        let mut stdout = self.child.stdout.take().unwrap();
+    pub(crate) async fn ended(self) -> (ExitStatus, String) {
+        let (status, stdout, _) = self.ended_saying().await;
+        (status, stdout)
+    }
+
+    /// The same, and what it wrote to standard error.
+    pub(crate) async fn ended_saying(mut self) -> (ExitStatus, String, String) {
         let end = tokio::task::spawn_blocking(move || {
-            let mut text = String::new();
-            std::io::Read::read_to_string(&mut stdout, &mut text).unwrap();
-            (self.child.wait().unwrap(), text)
+            let stdout = self.stdout.recv().unwrap();
+            let stderr = self.stderr.recv().unwrap();
+            (self.child.wait().unwrap(), stdout, stderr)
         });
         within("the end of the process", end).await.unwrap()
     }
@@ -118,6 +123,34 @@ impl Process {
     pub(crate) fn say(&self, arguments: &[&str]) -> String {
         said(&self.home, arguments)
     }
+}
+
+/// Reads to the end, so that the process never waits for us; gives everything then, and before that the address that is
+/// named in it.
+fn collect(
+    from: impl Read + Send + 'static,
+    found: Sender<std::net::SocketAddr>,
+) -> Receiver<String> {
+    let (all, collected) = channel();
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut said = String::new();
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line);
+            let address = text
+                .split_once("listens on ")
+                .and_then(|(_, rest)| rest.split([',', ' ']).next()?.parse().ok());
+            if let Some(address) = address {
+                // Whoever waits has it already, or has given up.
+                found.send(address).ok();
+            }
+            said.push_str(&text);
+            line.clear();
+        }
+        all.send(said).ok();
+    });
+    collected
 }
 
 /// What a command prints about `home`.
