@@ -300,6 +300,9 @@ async fn refuse_loop(settings: &Settings, listener: &TcpListener) -> Result<(), 
         return Ok(());
     };
     tracing::info!(%proxy, named_by = proxy.named_by, "upstreams are reached through a proxy");
+    if let Some(why) = &proxy.exposed {
+        tracing::warn!(%proxy, "others can read the upstream proxy's password: {why}");
+    }
     if upstream_proxy::leads_back(proxy, listen, settings.timeouts.connect).await {
         return Err(StartError::Loop {
             proxy: proxy.to_string(),

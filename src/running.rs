@@ -3,7 +3,7 @@
 //! The lock is the operating system's, so it ends with the process however that ends; the address in the file means
 //! something only while it is locked. Two gates may share a home; the first of them is the one that is found.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::net::{ownership, private_file};
 
 /// The file's name in the home directory.
 pub const FILE_NAME: &str = "gate.lock";
@@ -63,7 +65,7 @@ impl Claim {
 /// The gate that serves `home` now, if there is one.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read, or is another user's.
 pub fn find(home: &Path) -> io::Result<Option<Running>> {
     let path = home.join(FILE_NAME);
     let mut file = match File::open(&path) {
@@ -78,6 +80,11 @@ pub fn find(home: &Path) -> io::Result<Option<Running>> {
         Ok(()) => return Ok(None),
         Err(TryLockError::WouldBlock) => {}
         Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Programs are sent where this file says.
+    if ownership::is_foreign(&file.metadata()?) {
+        let why = format!("{} was put there by another user", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     let mut text = String::new();
     file.read_to_string(&mut text)?;
@@ -108,14 +115,7 @@ const MAX_LOOKERS: usize = 500;
 const MOMENT: Duration = Duration::from_millis(2);
 
 fn open(home: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(home.join(FILE_NAME))
+    private_file::own_file().open(home.join(FILE_NAME))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Log lines: diagnostics on standard error, and one line per exchange on standard output.
 //!
-//! The exchange line is a `tracing` event of its own target whose one field is the finished line, so that the text and
+//! A record is one line, and what a peer sent can neither end it nor pose as a field of it. The exchange line is a `tracing` event of its own target whose one field is the finished line, so that the text and
 //! the JSON form are made in one place from one record. Both outputs are written by threads of their own (`outlet`): a
 //! reader that stalls costs lines, counted, and never an exchange.
 
+mod fields;
 mod outlet;
+pub mod panics;
 mod seldom;
 
 use std::fmt;
@@ -15,6 +17,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt as diagnostics};
 
@@ -22,6 +25,7 @@ use crate::aws::mask::printable;
 use crate::cli::terminal::is_harmful;
 use crate::config::{ConfigError, LogFormat};
 use crate::ledger::UsageRecord;
+use fields::{Fields, write_value};
 use outlet::Outlet;
 pub use seldom::Seldom;
 
@@ -66,13 +70,7 @@ fn install_as(level: &str, exchanges: Option<Outlet>) -> Result<Flush, ConfigErr
         diagnostics: Outlet::start("diagnostics", std::io::stderr()),
         exchanges,
     };
-    let outlet = flush.diagnostics.clone();
-    let to_stderr = diagnostics::layer()
-        .with_writer(move || outlet.writer())
-        .with_ansi(colour)
-        .with_target(false)
-        .with_filter(filter)
-        .with_filter(filter_fn(|metadata| metadata.target() != EXCHANGE));
+    let to_stderr = to_stderr(flush.diagnostics.clone(), filter, colour);
     let to_stdout = flush.exchanges.clone().map(|exchanges| {
         ExchangeLines(exchanges).with_filter(filter_fn(|metadata| metadata.target() == EXCHANGE))
     });
@@ -110,6 +108,20 @@ pub fn lost_lines() -> LostLines {
             diagnostics: diagnostics.lost(),
         })
         .unwrap_or_default()
+}
+
+/// What takes diagnostics that `filter` lets pass to `outlet`.
+fn to_stderr<S>(outlet: Outlet, filter: EnvFilter, colour: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    diagnostics::layer()
+        .with_writer(move || outlet.writer())
+        .with_ansi(colour)
+        .with_target(false)
+        .fmt_fields(Fields)
+        .with_filter(filter)
+        .with_filter(filter_fn(|metadata| metadata.target() != EXCHANGE))
 }
 
 /// Writes what still waits when it is dropped, if the readers of the outputs let it.
@@ -216,7 +228,7 @@ impl fmt::Display for Text<'_> {
             record.id,
         )?;
         if let Some(error) = &record.error_type {
-            write!(f, " error={}", printable(error.as_bytes()))?;
+            write!(f, " error={}", Told(Some(error)))?;
         }
         Ok(())
     }
@@ -234,13 +246,13 @@ impl<T: fmt::Display> fmt::Display for Known<T> {
     }
 }
 
-/// What a peer said, on one line and harmless, or `-`.
+/// What a peer said: one word of the line, in quotes if it is not one; or `-`.
 struct Told<'a>(Option<&'a String>);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(text) => f.write_str(&printable(text.as_bytes())),
+            Some(text) => write_value(f, &printable(text.as_bytes()), false),
             None => f.write_str("-"),
         }
     }
@@ -273,8 +285,107 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::ledger::sample;
+
+    /// `line` in words, as its writer means them: what is in quotes is one.
+    fn split(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let (mut quoted, mut escaped) = (false, false);
+        for c in line.chars() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                ' ' if !quoted => {
+                    words.push(String::new());
+                    continue;
+                }
+                _ => {}
+            }
+            words.last_mut().unwrap().push(c);
+        }
+        assert!(!quoted, "{line}");
+        words
+    }
+
+    proptest! {
+        #[test]
+        fn no_word_of_a_peer_ends_a_line_or_adds_a_field(
+            model in ".*", host in ".*", operation in any::<String>(), who in any::<String>(), error in any::<String>(),
+            odd in "[ =\"\\\\\n\r\u{1b}\u{9b}\u{2028}\u{202e}a]{0,12}",
+        ) {
+            let mut record = sample::full();
+            record.model = Some(model + &odd);
+            record.host = Some(odd.clone() + &host);
+            record.operation = Some(operation);
+            record.identity.name = Some(who);
+            record.error_type = Some(error + &odd);
+            let line = Text(&record).to_string();
+            prop_assert!(!line.chars().any(is_harmful), "{:?}", line);
+            let words = split(&line);
+            let names: Vec<&str> = words[7..].iter().filter_map(|word| word.split('=').next()).collect();
+            let expected = ["in", "out", "cache_read", "cache_write", "usd", "bytes", "ms", "who", "id", "error"];
+            prop_assert_eq!(names, expected, "{:?}", line);
+            let line = json(&record).unwrap();
+            prop_assert!(!line.chars().any(is_harmful), "{:?}", line);
+            prop_assert_eq!(serde_json::from_str::<UsageRecord>(&line).unwrap(), record);
+        }
+
+        #[test]
+        fn no_value_of_a_diagnostic_ends_its_line_or_poses_as_a_field(value in any::<String>(), text in any::<String>()) {
+            let said = diagnosed(|| {
+                tracing::warn!(text, shown = %value, debugged = ?value, "said {value}");
+            });
+            prop_assert!(said.ends_with('\n') && !said[..said.len() - 1].chars().any(is_harmful), "{:?}", said);
+            let fields = said.rfind(" text=\"").unwrap();
+            let words = split(said[fields + 1..].trim_end_matches('\n'));
+            let names: Vec<&str> = words.iter().filter_map(|word| word.split('=').next()).collect();
+            prop_assert_eq!(names, ["text", "shown", "debugged"], "{:?}", said);
+        }
+    }
+
+    /// What is written to standard error of what `events` say.
+    fn diagnosed(events: impl FnOnce()) -> String {
+        let (gave, given) = std::sync::mpsc::channel();
+        let outlet = Outlet::start("test", Handed(gave));
+        let subscriber = tracing_subscriber::registry().with(to_stderr(
+            outlet.clone(),
+            EnvFilter::new("trace"),
+            false,
+        ));
+        tracing::subscriber::with_default(subscriber, events);
+        outlet.flush();
+        let bytes: Vec<u8> = given.try_iter().flatten().collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    struct Handed(std::sync::mpsc::Sender<Vec<u8>>);
+
+    impl std::io::Write for Handed {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.send(bytes.to_vec()).ok();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_credential_that_somebody_logs_is_masked() {
+        let url = "https://h/?X-Amz-Signature=c4n4ry";
+        let said = diagnosed(|| {
+            tracing::warn!(url, shown = %url, "went to {url} with bedrock-api-key-c4n4ry0123456789");
+        });
+        assert!(
+            said.contains("X-Amz-Signature=***") && !said.contains("c4n4ry"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn json_lines_are_harmless_and_still_the_same_record() {

@@ -1,12 +1,21 @@
-//! Heads without their secrets: what may be written to a ledger, a log or a screen.
+//! What passes by without its secrets: what may be written to a ledger, a log or a screen.
 //!
 //! Signatures, session tokens, keys and cookies become `***`; everything else stays as received, so that a masked head
 //! still shows what was sent and which headers were signed. Where a value does not have the expected form, the whole
-//! of it goes: hiding too much costs a look, showing too much costs an account. Bodies are left to others.
+//! of it goes: hiding too much costs a look, showing too much costs an account. Heads are masked here, by the names of
+//! their fields; what is a secret in any text is told in `text`, in a body in `body`.
 
-use std::ops::Range;
+mod body;
+#[cfg(test)]
+mod body_tests;
+mod text;
 
-use super::percent;
+pub use body::body;
+
+use std::borrow::Cow;
+
+use self::text::{leading_userinfo, masked, secrets_of, without};
+use super::sigv4;
 use crate::wire::http1::{FieldLine, FieldLines, RequestHead, ResponseHead};
 
 /// The bytes of a request head, with its secrets masked.
@@ -15,24 +24,24 @@ pub fn request_head(head: &RequestHead) -> Vec<u8> {
     let line = head.fields().start_line();
     let start = head.method().len() + 1;
     let end = start + head.target().len();
-    let mut masked = Vec::with_capacity(head.fields().bytes().len());
-    masked.extend_from_slice(line.get(..start).unwrap_or_default());
-    masked.extend_from_slice(target(head.target()).as_bytes());
-    masked.extend_from_slice(line.get(end..).unwrap_or_default());
-    fields(head.fields(), &mut masked);
-    masked
+    let mut out = Vec::with_capacity(head.fields().bytes().len());
+    out.extend_from_slice(&masked(line.get(..start).unwrap_or_default()));
+    out.extend_from_slice(target(head.target()).as_bytes());
+    out.extend_from_slice(line.get(end..).unwrap_or_default());
+    fields(head.fields(), &mut out);
+    out
 }
 
 /// The bytes of a response head, with its secrets masked.
 #[must_use]
 pub fn response_head(head: &ResponseHead) -> Vec<u8> {
-    let mut masked = Vec::with_capacity(head.fields().bytes().len());
+    let mut out = Vec::with_capacity(head.fields().bytes().len());
     let line = head.fields().start_line();
     let (status, line_end) = line.split_at(line.trim_ascii_end().len());
-    masked.extend_from_slice(&text(status));
-    masked.extend_from_slice(line_end);
-    fields(head.fields(), &mut masked);
-    masked
+    out.extend_from_slice(&masked(status));
+    out.extend_from_slice(line_end);
+    fields(head.fields(), &mut out);
+    out
 }
 
 /// A request-target in any of its four forms, with its secrets masked.
@@ -49,9 +58,37 @@ pub fn target(target: &str) -> String {
     let mut secrets = secrets_of(bytes);
     // Authority-form has no `//` before its userinfo.
     if !target.starts_with('/') && !target.contains("://") {
-        secrets.extend(Octets::as_sent(bytes).userinfo(0));
+        secrets.extend(leading_userinfo(bytes));
     }
     String::from_utf8_lossy(&without(bytes, secrets)).into_owned()
+}
+
+/// A word that a peer chose, as a column of the ledger or a field of the log may hold it.
+#[must_use]
+pub fn word(word: &str) -> Cow<'_, str> {
+    let secrets = secrets_of(word.as_bytes());
+    if secrets.is_empty() {
+        return Cow::Borrowed(word);
+    }
+    let bytes = without(word.as_bytes(), secrets);
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A value that a peer gave a name: nothing of it is left when the name is that of a secret.
+///
+/// ```
+/// use tollgate::aws::mask;
+///
+/// assert_eq!(mask::named("team", "search"), "search");
+/// assert_eq!(mask::named("x-api-key", "0a1b"), "***");
+/// ```
+#[must_use]
+pub fn named<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    let name = name.as_bytes();
+    if !value.is_empty() && (is_secret(name) || is_authorization(name)) {
+        return Cow::Borrowed("***");
+    }
+    word(value)
 }
 
 /// Bytes of unknown origin as one harmless line of at most 256 characters.
@@ -110,61 +147,78 @@ const SCHEMES: &[&str] = &[
     "Token",
 ];
 
-/// Query parameters that carry a secret, in lower case, each with its `=`; longer names that end so count as well.
-const SECRET_PARAMETERS: &[&[u8]] = &[
-    b"signature=",
-    b"security-token=",
-    b"session-token=",
-    b"identitytoken=",
-    b"samlassertion=",
-    b"access_token=",
-    b"api-key=",
-    b"api_key=",
-];
-
-fn fields(lines: &FieldLines, masked: &mut Vec<u8>) {
+fn fields(lines: &FieldLines, out: &mut Vec<u8>) {
     for line in lines.iter() {
         let colon = line.name.len() + 1;
         let blank = line.raw.get(colon..).unwrap_or_default();
         let start = colon + blank.iter().take_while(|&&octet| is_blank(octet)).count();
         let end = start + line.value.len();
-        masked.extend_from_slice(line.raw.get(..start).unwrap_or_default());
-        masked.extend_from_slice(&value(&line));
-        masked.extend_from_slice(line.raw.get(end..).unwrap_or_default());
+        out.extend_from_slice(&masked(line.raw.get(..start).unwrap_or_default()));
+        out.extend_from_slice(&value(&line));
+        out.extend_from_slice(line.raw.get(end..).unwrap_or_default());
     }
-    masked.extend_from_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 fn value(line: &FieldLine<'_>) -> Vec<u8> {
-    let name = line.name.to_ascii_lowercase();
     if line.value.is_empty() {
         Vec::new()
-    } else if name.ends_with(b"authorization") {
+    } else if is_authorization(line.name) {
         authorization(line.value)
-    } else if is_secret(&name) {
+    } else if is_secret(line.name) {
         MASK.to_vec()
+    } else if holds_authority(line.name) {
+        let mut secrets = secrets_of(line.value);
+        secrets.extend(leading_userinfo(line.value));
+        without(line.value, secrets)
+    } else if line.value.starts_with(b"{") {
+        let value = body(line.value);
+        masked(value.as_deref().unwrap_or(line.value))
     } else {
-        text(line.value)
+        masked(line.value)
     }
+}
+
+fn is_authorization(name: &[u8]) -> bool {
+    text::ends_with(name, b"authorization")
+}
+
+/// `Host` and its relatives, in which nothing announces an authority.
+fn holds_authority(name: &[u8]) -> bool {
+    text::ends_with(name, b"host")
 }
 
 /// Broader than the list of known secrets, because the next one will be named after the same pattern.
 fn is_secret(name: &[u8]) -> bool {
     const ENDINGS: &[&[u8]] = &[
         b"token",
-        b"api-key",
-        b"api_key",
-        b"apikey",
-        b"access-key",
+        b"key",
         b"secret",
         b"password",
+        b"passwd",
+        b"passphrase",
         b"signature",
         b"cookie",
         b"cookie2",
+        b"credential",
+        b"credentials",
+        b"assertion",
+        b"jwt",
+        b"-auth",
+        b"dpop",
+        b"authentication-info",
+        // What a load balancer says of whom it let in: a token as well, and base64 of more.
+        b"oidc-data",
+        b"client-principal",
+        // Browsers have no other place for a token of a WebSocket.
+        b"websocket-protocol",
     ];
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
-        // The key of server-side encryption, of its copy source, and the digest of either.
-        || memchr::memmem::find(name, b"customer-key").is_some()
+    // The key of server-side encryption, of its copy source, and the digest of either.
+    const CUSTOMER_KEY: &[u8] = b"customer-key";
+    ENDINGS.iter().any(|ending| text::ends_with(name, ending))
+        || name
+            .windows(CUSTOMER_KEY.len())
+            .any(|part| part.eq_ignore_ascii_case(CUSTOMER_KEY))
 }
 
 /// `Authorization` and its relatives: the scheme stays, and of SigV4 the credential scope and the signed headers.
@@ -202,23 +256,33 @@ fn sigv4_parameter(parameter: &[u8], masked: &mut Vec<u8>) {
     masked.extend_from_slice(parameter.strip_suffix(bare).unwrap_or_default());
     let (name, value) = bare.split_at(memchr::memchr(b'=', bare).unwrap_or(bare.len()));
     let value = value.strip_prefix(b"=").unwrap_or_default();
-    let public = [&b"Credential"[..], b"SignedHeaders"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known));
-    if bare.is_empty() || (public && value.trim_ascii_end().iter().all(is_scope_octet)) {
+    let value = value.trim_ascii_end();
+    let is_credential = name.eq_ignore_ascii_case(b"Credential");
+    let is_list = name.eq_ignore_ascii_case(b"SignedHeaders");
+    let is_public = match (is_credential, is_list) {
+        (true, _) => is_scope(value),
+        (_, true) => value.iter().all(is_list_octet),
+        _ => bare.is_empty(),
+    };
+    if is_public {
         masked.extend_from_slice(bare);
         return;
     }
-    if public || name.eq_ignore_ascii_case(b"Signature") {
+    if is_credential || is_list || name.eq_ignore_ascii_case(b"Signature") {
         masked.extend_from_slice(name);
         masked.push(b'=');
     }
     masked.extend_from_slice(MASK);
 }
 
-/// What credential scopes and lists of header names are made of.
-fn is_scope_octet(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-_/;:.".contains(octet)
+/// Whether this is a credential scope and nothing else. Whoever mistakes the secret key for its id writes it here.
+fn is_scope(value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok_and(sigv4::is_scope)
+}
+
+/// What lists of header names are made of.
+fn is_list_octet(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-_;:.".contains(octet)
 }
 
 fn is_blank(octet: u8) -> bool {
@@ -233,125 +297,4 @@ fn is_harmless(character: char) -> bool {
             '\u{61c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
         )
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'))
-}
-
-/// Any other text: query parameters and userinfo are masked wherever a URL may stand.
-fn text(bytes: &[u8]) -> Vec<u8> {
-    if memchr::memchr3(b'=', b'%', b'@', bytes).is_none() {
-        return bytes.to_vec();
-    }
-    without(bytes, secrets_of(bytes))
-}
-
-fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut secrets = Vec::new();
-    // As sent, and with every layer of escapes removed: a URL may be a parameter of another.
-    for octets in [Octets::as_sent(bytes), Octets::decoded(bytes)] {
-        octets.parameters(bytes, &mut secrets);
-        let network_path = octets.values.starts_with(b"//").then_some(2);
-        let authorities = memchr::memmem::find_iter(&octets.values, b"://").map(|at| at + 3);
-        secrets.extend(
-            network_path
-                .into_iter()
-                .chain(authorities)
-                .filter_map(|start| octets.userinfo(start)),
-        );
-    }
-    secrets
-}
-
-fn without(bytes: &[u8], mut secrets: Vec<Range<usize>>) -> Vec<u8> {
-    secrets.sort_unstable_by_key(|secret| secret.start);
-    let mut masked = Vec::with_capacity(bytes.len());
-    let mut shown = 0;
-    for secret in secrets {
-        // Empty ones, and those that lie in or reach out of the one before.
-        if secret.end <= shown || secret.is_empty() {
-            continue;
-        }
-        if secret.start >= shown {
-            masked.extend_from_slice(bytes.get(shown..secret.start).unwrap_or_default());
-            masked.extend_from_slice(MASK);
-        }
-        shown = secret.end;
-    }
-    masked.extend_from_slice(bytes.get(shown..).unwrap_or_default());
-    masked
-}
-
-/// A text in lower case, each octet of which knows where it came from.
-struct Octets {
-    values: Vec<u8>,
-    /// For each value, the offset just past the bytes it was read from; the next one starts there.
-    ends: Vec<usize>,
-}
-
-impl Octets {
-    fn as_sent(bytes: &[u8]) -> Self {
-        Self {
-            values: bytes.to_ascii_lowercase(),
-            ends: (1..=bytes.len()).collect(),
-        }
-    }
-
-    /// Decodes until no escape is left, in one pass: an escape is complete when its last digit, decoded or not, arrives.
-    fn decoded(bytes: &[u8]) -> Self {
-        let (mut values, mut ends) = (Vec::with_capacity(bytes.len()), Vec::new());
-        for (at, &octet) in bytes.iter().enumerate() {
-            let mut octet = octet;
-            while let [.., b'%', high] = values.as_slice()
-                && let Some(value) = percent::octet_of(*high, octet)
-            {
-                let escape = values.len() - 2;
-                values.truncate(escape);
-                ends.truncate(escape);
-                octet = value;
-            }
-            values.push(octet);
-            ends.push(at + 1);
-        }
-        values.make_ascii_lowercase();
-        Self { values, ends }
-    }
-
-    /// Where the values of secret parameters lie in `bytes`, each up to the next `&`.
-    fn parameters(&self, bytes: &[u8], secrets: &mut Vec<Range<usize>>) {
-        for name in SECRET_PARAMETERS {
-            let mut end = 0;
-            for at in memchr::memmem::find_iter(&self.values, name) {
-                let start = self.offset(at + name.len());
-                // One value may repeat the name many times; it is looked at once.
-                if start >= end {
-                    let rest = bytes.get(start..).unwrap_or_default();
-                    end = start + memchr::memchr(b'&', rest).unwrap_or(rest.len());
-                    secrets.push(start..end);
-                }
-            }
-        }
-    }
-
-    /// Where the userinfo of an authority that starts at `start` lies, without its `@` (RFC 3986 §3.2.1).
-    fn userinfo(&self, start: usize) -> Option<Range<usize>> {
-        let rest = self.values.get(start..)?;
-        let length = rest
-            .iter()
-            .position(|octet| {
-                matches!(
-                    octet,
-                    b'/' | b'?' | b'#' | b'"' | b'<' | b'>' | b' ' | b'\t'
-                )
-            })
-            .unwrap_or(rest.len());
-        let at = memchr::memrchr(b'@', rest.get(..length)?)?;
-        Some(self.offset(start)..self.offset(start + at))
-    }
-
-    /// Where the octet with this index starts in the text.
-    fn offset(&self, index: usize) -> usize {
-        index
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before))
-            .copied()
-            .unwrap_or_default()
-    }
 }

@@ -4,10 +4,13 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 
-use super::mask::{printable, request_head, response_head, target};
+use super::mask::{named, printable, request_head, response_head, target, word};
 use crate::wire::http1::{HeadLimits, RequestHead, ResponseHead};
 
 const CANARY: &str = "cAnArY0123456789";
+
+/// As long as a secret access key.
+const SECRET_KEY: &str = "cAnArY0123456789cAnArY0123456789cAnArY01";
 
 fn request(bytes: &str) -> String {
     let mut bytes = BytesMut::from(bytes);
@@ -101,6 +104,17 @@ fn authorization_keeps_scheme_scope_and_signed_headers() {
         (format!("Basic {CANARY}"), "Basic ***".to_owned()),
         (format!("Token {CANARY}"), "Token ***".to_owned()),
         ("Negotiate".to_owned(), "Negotiate".to_owned()),
+        // Who takes the secret key for its id writes it where the id belongs.
+        (
+            format!(
+                "AWS4-HMAC-SHA256 Credential={SECRET_KEY}/20261122/us-east-1/bedrock/aws4_request, Signature=0"
+            ),
+            "AWS4-HMAC-SHA256 Credential=***, Signature=***".to_owned(),
+        ),
+        (
+            format!("AWS4-HMAC-SHA256 Credential=a/{CANARY}/b, SignedHeaders=a b"),
+            "AWS4-HMAC-SHA256 Credential=***, SignedHeaders=***".to_owned(),
+        ),
         // A first word that is no scheme may be the secret itself.
         (CANARY.to_owned(), "***".to_owned()),
         (format!("{CANARY} x"), "***".to_owned()),
@@ -137,6 +151,18 @@ fn secret_fields_lose_their_whole_value() {
         "x-amz-server-side-encryption-customer-key",
         "X-Amz-Server-Side-Encryption-Customer-Key-MD5",
         "x-amz-copy-source-server-side-encryption-customer-key",
+        "Ocp-Apim-Subscription-Key",
+        "x-functions-key",
+        "x-client-secret",
+        "X-Password",
+        "x-auth",
+        "X-Vault-Token",
+        "x-amzn-oidc-data",
+        "cf-access-jwt-assertion",
+        "x-ms-client-principal",
+        "DPoP",
+        "Sec-WebSocket-Protocol",
+        "Authentication-Info",
     ] {
         let sent = format!("{name}:  a={CANARY}; b, c");
         assert_eq!(line(&sent), format!("{name}:  ***"), "{name}");
@@ -172,8 +198,42 @@ const QUERIES: &[(&str, &str)] = &[
     ("/m?X-Amz-Signature=X-Amz-Signature=@&b", "/m?X-Amz-Signature=***&b"),
     ("/m?a=1&amp;X-Amz-Signature=@", "/m?a=1&amp;X-Amz-Signature=***"),
     ("/m?api-key=@&access_token=@", "/m?api-key=***&access_token=***"),
+    ("/m?client_secret=@&Password=@&x-authorization=@", "/m?client_secret=***&Password=***&x-authorization=***"),
+    ("/m?token=@&a=1&KEY=@;sig=@", "/m?token=***&a=1&KEY=***"),
+    ("/m?nextToken=1&next-token=1&monkey=2&design=3", "/m?nextToken=1&next-token=1&monkey=2&design=3"),
+    // The secret key in the place of its id, and an id.
+    ("/m?X-Amz-Credential=cAnArY0123456789cAnArY0123456789cAnArY01%2F20261122%2Fus-east-1%2Fbedrock%2Faws4_request", "/m?X-Amz-Credential=***"),
+    ("/m?X-Amz-Credential=AKIAEXAMPLE0TOLLGATE%2F20261122%2Fus-east-1%2Fbedrock%2Faws4_request", "/m?X-Amz-Credential=AKIAEXAMPLE0TOLLGATE%2F20261122%2Fus-east-1%2Fbedrock%2Faws4_request"),
+    // Keys that are known by their form.
+    ("/model/bedrock-api-key-@%2Finvoke?a=b", "/model/***?a=b"),
+    ("/m/ABSK@@@?x=IQoJb3JpZ2lu@@", "/m/***?x=***"),
+    ("/m/FwoGZXIvYXdz@@%3D%3d", "/m/***"),
     ("/mü?ü=ü&X-Amz-Signature=ü@ü&ü", "/mü?ü=ü&X-Amz-Signature=***&ü"),
 ];
+
+#[test]
+fn a_word_or_a_named_value_of_a_peer_holds_no_secret() {
+    let key = format!("bedrock-api-key-{CANARY}");
+    for (sent, masked) in [
+        ("anthropic.claude-v2:1", "anthropic.claude-v2:1"),
+        (key.as_str(), "***"),
+        ("https://u:p@h/", "https://***@h/"),
+        ("x?X-Amz-Signature=1", "x?X-Amz-Signature=***"),
+        ("end_turn", "end_turn"),
+    ] {
+        assert_eq!(word(sent), masked);
+        assert_eq!(named("team", sent), masked);
+        for name in ["x-api-key", "Authorization", "session_token", "password"] {
+            assert_eq!(named(name, sent), "***");
+        }
+    }
+    assert_eq!(named("password", ""), "");
+    let metadata = format!("X-Meta: {{\"a\":\"b\",\"Authorization\":\"Bearer {CANARY}\"}}");
+    assert_eq!(
+        line(&metadata),
+        "X-Meta: {\"a\":\"b\",\"Authorization\":\"Bearer ***\"}"
+    );
+}
 
 #[test]
 fn queries_lose_signature_and_token_in_every_target_form() {
@@ -226,8 +286,13 @@ fn userinfo_is_masked_wherever_an_authority_stands() {
         ("https://h/a@b?c@d#e@f", "https://h/a@b?c@d#e@f"),
         ("https://@h/", "https://@h/"),
         ("/a@b", "/a@b"),
+        (
+            "give http[s]://[USER:PASSWORD@]HOST",
+            "give http[s]://[USER:PASSWORD@]HOST",
+        ),
         ("*", "*"),
         ("h:443", "h:443"),
+        ("https:/me:pw@h/", "https:/***@h/"),
     ];
     for (sent, masked) in rows {
         assert_eq!(target(sent), masked, "{sent}");
@@ -236,6 +301,16 @@ fn userinfo_is_masked_wherever_an_authority_stands() {
         line("Referer: https://me:pw@h/p@q"),
         "Referer: https://***@h/p@q"
     );
+    // Nothing announces an authority in these, or wrongly.
+    for (sent, masked) in [
+        ("X-Forwarded-Host: me@h", "X-Forwarded-Host: ***@h"),
+        ("X-Original-Host: me:pw@h:443", "X-Original-Host: ***@h:443"),
+        ("X-Proxy: me:pw@h", "X-Proxy: ***@h"),
+        ("X-Proxy: http:/me:p=w@h/", "X-Proxy: http:/***@h/"),
+        ("X-Mail: me@h, you@h", "X-Mail: me@h, you@h"),
+    ] {
+        assert_eq!(line(sent), masked);
+    }
     assert_eq!(
         request("CONNECT me:pw@h:443 HTTP/1.1\r\n\r\n"),
         "CONNECT ***@h:443 HTTP/1.1\r\n\r\n"
@@ -406,8 +481,7 @@ proptest! {
 
     #[test]
     fn nothing_but_secrets_changes(value in "[ -~]{0,60}") {
-        prop_assume!(!value.contains("://") && !value.starts_with("//") && !value.contains('%'));
-        prop_assume!(!["signature", "token", "key"].iter().any(|name| value.to_lowercase().contains(name)));
+        prop_assume!(!value.contains(['%', '@', '=']) && !value.contains("ABSK") && !value.trim_start().starts_with('{'));
         let head = format!("GET /p HTTP/1.1\r\nX-Note:{value}\r\n\r\n");
         prop_assert_eq!(request(&head), head);
     }

@@ -122,6 +122,26 @@ pub fn is_session(access_key_id: &str) -> bool {
     access_key_id.starts_with("ASIA")
 }
 
+/// Whether `credential` is an access key id and its scope, and nothing in it may be a secret.
+pub(super) fn is_scope(credential: &str) -> bool {
+    [false, true]
+        .into_iter()
+        .filter_map(|asymmetric| CredentialScope::parse(credential, asymmetric))
+        .any(|scope| !may_be_secret_key(&scope.access_key_id))
+}
+
+/// Whether what stands in the place of an access key id may be the secret key instead, which somebody took for it: ids
+/// have no lower-case letters, and secret keys are forty characters long.
+#[must_use]
+pub fn may_be_secret_key(access_key_id: &str) -> bool {
+    access_key_id.len() == SECRET_KEY_LENGTH
+        && access_key_id
+            .bytes()
+            .any(|octet| octet.is_ascii_lowercase())
+}
+
+const SECRET_KEY_LENGTH: usize = 40;
+
 const AUTHORIZATION: &str = "authorization";
 const API_KEY: &str = "x-api-key";
 const SYMMETRIC: &str = "AWS4-HMAC-SHA256";

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::oneshot;
 
-use super::{Failure, say, serve};
+use super::{Failure, dumps, say, serve};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::ledger::query::{Query, Reader};
@@ -57,6 +57,7 @@ enum DemoError {
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let settings = settings(args)?;
     descriptors::raise();
+    dumps::refuse();
     serve::runtime()?.block_on(Box::pin(demonstrate(settings, args.once)))
 }
 

@@ -7,6 +7,7 @@ pub mod ca;
 pub mod check;
 pub mod demo;
 pub mod doctor;
+mod dumps;
 pub mod env;
 pub mod environment;
 pub mod export;
@@ -36,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use self::terminal::ReportError;
 use crate::app::StartError;
 use crate::config::{ConfigError, HomeOption, LogFormat, Options};
+use crate::telemetry::panics;
 
 /// HTTPS forward proxy for AWS Bedrock Runtime: every token counted, no signed byte changed.
 #[derive(Parser)]
@@ -129,6 +131,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Parses the command line and runs it.
 #[must_use]
 pub fn main() -> ExitCode {
+    panics::keep_messages_back();
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args.options, &args.home),

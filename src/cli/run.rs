@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use self::summary::Summary;
 use super::environment::{Gets, Values, plan};
-use super::{Failure, env, roots, say_to, serve};
+use super::{Failure, dumps, env, roots, say_to, serve};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::ledger::{Condition, FILE_NAME, Query, Reader};
@@ -81,6 +81,7 @@ pub fn run(args: &RunArgs, home: &HomeOption) -> Result<ExitCode, Failure> {
     options.admin = Some("off".to_owned());
     let settings = config::load(&options, home)?;
     let _flush = telemetry::install_beside_a_command()?;
+    dumps::refuse_for_ourselves();
     serve::runtime()?.block_on(attend(args, home, settings))
 }
 
@@ -94,7 +95,7 @@ async fn attend(
     // Java does not tell a proxy who it is unless it is asked.
     let way = Way::find(settings, &name, args.java).await?;
     // Gone with everything in it when the command has ended.
-    let files = tempfile::Builder::new().prefix("tollgate-run-").tempdir()?;
+    let files = private_file::temporary_dir("tollgate-run-")?;
     let mut command = command_line(&args.command);
     way.prepare(&mut command, args, &name, files.path())?;
     if args.command.is_empty() {
@@ -262,7 +263,8 @@ impl Way {
                 }
             };
             if let Err(error) = ended {
-                tracing::error!(%error, "the gate did not end well");
+                let why = telemetry::panics::ended(&error);
+                tracing::error!(why, "the gate did not end well");
             }
         }
         self.home

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::service_manager::ServiceManager;
-use super::{Failure, say};
+use super::{Failure, dumps, say};
 use crate::app::Gate;
 use crate::config::{self, HomeOption, Options};
 use crate::net::descriptors;
@@ -26,6 +26,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     let format = settings.log_format;
     let _flush = telemetry::install()?;
     descriptors::raise();
+    dumps::refuse();
     runtime()?.block_on(async {
         let gate = Gate::start(settings).await?;
         let (address, admin) = (gate.address()?, gate.admin_address());

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::options::{HomeOption, Options};
 use super::prices;
 use super::settings::Settings;
-use super::upstream_proxy::UpstreamProxy;
+use super::upstream_proxy::{self, UpstreamProxy};
+use crate::aws::mask;
 use crate::spend::PriceBook;
 use crate::spend::litellm::PriceFileError;
 
@@ -74,7 +75,15 @@ pub(crate) const DEFAULT_FILE: &str = "tollgate.toml";
 pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigError> {
     let merged = merge(options, home)?;
     let prices_file = merged.prices_file.clone();
-    let upstream_proxy = UpstreamProxy::from_options(&merged, |name| std::env::var(name).ok())?;
+    let mut upstream_proxy = UpstreamProxy::from_options(&merged, |name| std::env::var(name).ok())?;
+    if let Some(proxy) = upstream_proxy
+        .as_mut()
+        .filter(|proxy| proxy.authorization.is_some())
+    {
+        let file = file_of(home).filter(|_| options.upstream_proxy.is_none());
+        let option = merged.upstream_proxy.as_ref();
+        proxy.exposed = upstream_proxy::exposure(option, file, std::env::args_os());
+    }
     let home = match (&home.home, &merged.home) {
         (Some(home), _) | (None, Some(home)) => absolute(home),
         (None, None) => default_home()?,
@@ -124,12 +133,18 @@ fn default_home() -> Result<PathBuf, ConfigError> {
 }
 
 fn merge(options: &Options, home: &HomeOption) -> Result<Options, ConfigError> {
-    let file = match &home.config {
+    let file = match file_of(home) {
         Some(path) => read(path)?,
-        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
         None => toml::Table::new(),
     };
     overlay(file, options)
+}
+
+/// The configuration file, if there is one.
+fn file_of(home: &HomeOption) -> Option<&Path> {
+    let default = Path::new(DEFAULT_FILE);
+    let named = home.config.as_deref();
+    named.or_else(|| default.exists().then_some(default))
 }
 
 fn read(path: &Path) -> Result<toml::Table, ConfigError> {
@@ -151,7 +166,7 @@ fn without_passwords(message: &str) -> String {
         .lines()
         .map(|line| match line.split_once('=') {
             Some((before, _)) if before.contains("upstream_proxy") => format!("{before}= …"),
-            _ => line.to_owned(),
+            _ => mask::word(line).into_owned(),
         })
         .collect();
     lines.join("\n")

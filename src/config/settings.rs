@@ -16,6 +16,7 @@ use super::options::{CertificateOption, Options, RouteOption};
 use super::prices;
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
+use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 use crate::spend::PriceBook;
 use crate::usage::Patterns;
@@ -241,7 +242,9 @@ impl Settings {
     }
 }
 
+/// Repeats what was found, without what may be a password in it.
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
+    let why = mask::word(&why).into_owned();
     ConfigError::Invalid { option, why }
 }
 

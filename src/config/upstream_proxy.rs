@@ -4,8 +4,10 @@
 //! no message and no `Debug` shows. What lies on this machine is never sent through a proxy. Dialling is left to
 //! `net::upstream_proxy`.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +34,8 @@ pub struct UpstreamProxy {
     pub no_proxy: NoProxy,
     /// Where it was named: the option, or a variable.
     pub named_by: &'static str,
+    /// Who else can read its password where it was named, and what to do about it.
+    pub exposed: Option<String>,
 }
 
 /// A value of `Proxy-Authorization`.
@@ -152,6 +156,7 @@ impl UpstreamProxy {
             authorization: userinfo.map(authorization).transpose()?,
             no_proxy,
             named_by,
+            exposed: None,
         })
     }
 
@@ -206,6 +211,51 @@ impl ProxyOption {
     fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Where the proxy of this option was written so that others can read its password. `file`: the configuration file, if
+/// that is where it stands.
+pub(super) fn exposure(
+    option: Option<&ProxyOption>,
+    file: Option<&Path>,
+    arguments: impl Iterator<Item = OsString>,
+) -> Option<String> {
+    let url = option
+        .map(ProxyOption::as_str)
+        .filter(|url| url.contains('@'))?;
+    let is_it = |argument: OsString| {
+        let text = argument.to_string_lossy();
+        text == url
+            || text
+                .split_once('=')
+                .is_some_and(|(name, value)| name == "--upstream-proxy" && value == url)
+    };
+    if arguments.into_iter().any(is_it) {
+        return Some(
+            "it stands on the command line, which every user of this machine can read; write the URL into \
+             TOLLGATE_UPSTREAM_PROXY or the configuration file"
+                .to_owned(),
+        );
+    }
+    let file = file?;
+    readable_by_others(file).map(|mode| {
+        format!(
+            "it stands in {0}, which others can read (mode {mode:04o}); `chmod 600 '{0}'` closes it",
+            file.display()
+        )
+    })
+}
+
+#[cfg(unix)]
+fn readable_by_others(file: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o044 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_: &Path) -> Option<u32> {
+    None
 }
 
 impl From<String> for ProxyOption {
@@ -305,6 +355,34 @@ mod tests {
         assert!(option.unwrap().is_hide_env_values_set());
         let options = ProxyOption("http://u:c4n4ry@proxy".to_owned());
         assert!(!format!("{options:?}").contains("c4n4ry"));
+    }
+
+    #[test]
+    fn a_password_that_others_can_read_is_told_of() {
+        let option = ProxyOption("http://u:c4n4ry@proxy".to_owned());
+        let exposed = |file, arguments: &[&str]| {
+            exposure(Some(&option), file, arguments.iter().map(OsString::from))
+        };
+        assert_eq!(exposed(None, &["tollgate", "serve"]), None);
+        for arguments in [
+            ["--upstream-proxy", "http://u:c4n4ry@proxy"],
+            ["serve", "--upstream-proxy=http://u:c4n4ry@proxy"],
+        ] {
+            let why = exposed(None, &arguments).unwrap();
+            assert!(
+                why.contains("command line") && !why.contains("c4n4ry"),
+                "{why}"
+            );
+        }
+        let other = ["run", "--", "curl", "--upstream-proxy=http://u:other@proxy"];
+        assert_eq!(exposed(None, &other), None);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(exposed(Some(file.path()), &[]), None);
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        file.as_file().set_permissions(open).unwrap();
+        let why = exposed(Some(file.path()), &[]).unwrap();
+        assert!(why.contains("0640") && why.contains("chmod 600"), "{why}");
+        assert_eq!(exposure(None, None, std::iter::empty()), None);
     }
 
     #[test]

@@ -329,12 +329,21 @@ fn what_has_no_price_and_what_is_not_the_whole_truth_is_counted() {
 }
 
 #[test]
-fn a_connection_is_open_until_it_is_not() {
-    let metrics = Metrics::new();
-    let open = metrics.connection();
-    assert_eq!(value(&shown(&metrics), "tollgate_connections_open"), 1.0);
-    drop(open);
-    let text = shown(&metrics);
-    assert_eq!(value(&text, "tollgate_connections_open"), 0.0);
-    assert_eq!(value(&text, "tollgate_connections_accepted_total"), 1.0);
+fn connections_are_told_as_they_are_when_somebody_asks() {
+    let levels = Levels {
+        connections: (3, 10),
+        connections_accepted: 7,
+        connections_refused: (2, 1),
+        ..Levels::default()
+    };
+    let text = Metrics::new().render(&levels);
+    for (name, expected) in [
+        ("tollgate_connections_open", 3.0),
+        ("tollgate_connections_limit", 10.0),
+        ("tollgate_connections_accepted_total", 7.0),
+        ("tollgate_connections_refused_total{limit=\"all\"}", 2.0),
+        ("tollgate_connections_refused_total{limit=\"client\"}", 1.0),
+    ] {
+        assert_eq!(value(&text, name), expected, "{name}");
+    }
 }

@@ -5,7 +5,7 @@
 //! The files appear together or not at all, whatever crashes and whoever else starts at the same time; files that do
 //! not fit together are refused, never repaired by guessing. Signing is left to `ca`. RFC 5280 §4.2.1.9, §4.2.1.10.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration as StdDuration, SystemTime};
 
@@ -19,6 +19,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::X509Certificate;
+use zeroize::Zeroizing;
 
 use super::ca::{CLOCK_SKEW, CaError, CertificateAuthority, Flaw, IssuanceError, LeafName, date};
 use super::ca_error::FlawOr;
@@ -161,12 +162,8 @@ fn is_previous(root: &CertificateDer<'_>, now: OffsetDateTime) -> bool {
 
 fn lock(home: &Path) -> Result<File, FileError> {
     let path = home.join(LOCK);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let open_and_lock = || {
-        options
+        private_file::own_file()
             .open(&path)
             .and_then(|file| file.lock().map(|()| file))
     };
@@ -345,7 +342,7 @@ fn permitted_domains(constraints: &[String]) -> Result<Vec<String>, CaError> {
 struct Made {
     root: String,
     issuer: String,
-    issuer_key: String,
+    issuer_key: Zeroizing<String>,
 }
 
 fn make(domains: &[String], now: OffsetDateTime) -> Result<Made, IssuanceError> {
@@ -390,7 +387,7 @@ fn make(domains: &[String], now: OffsetDateTime) -> Result<Made, IssuanceError> 
     Ok(Made {
         root: certificate_pem(root.der()),
         issuer: certificate_pem(issuer.der()),
-        issuer_key: issuer_key.serialize_pem(),
+        issuer_key: issuer_key.serialize_pem().into(),
     })
 }
 

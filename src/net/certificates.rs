@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 use super::private_file::{self, FileError};
 
@@ -105,7 +106,7 @@ pub fn read_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, Certifi
     let key_der = read_key(key)?;
     let signing_key = crypto_provider()
         .key_provider
-        .load_private_key(key_der)
+        .load_private_key(key_der.clone_key())
         .map_err(|source| CertificateError::UnusableKey {
             path: key.to_owned(),
             source,
@@ -148,8 +149,8 @@ pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
     Ok(chain)
 }
 
-/// Reads the first private key of a file that only its owner may read.
-pub(crate) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+/// Reads the first private key of a file that only its owner may read. It leaves memory when it is dropped.
+pub(crate) fn read_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, CertificateError> {
     let text = private_file::read_secret(path).map_err(|refusal| match refusal {
         Ok(mode) => CertificateError::ExposedKey {
             path: path.to_owned(),
@@ -158,7 +159,7 @@ pub(crate) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Certificat
         Err(error) => CertificateError::File(error),
     })?;
     match PrivateKeyDer::from_pem_slice(&text) {
-        Ok(key) => Ok(key),
+        Ok(key) => Ok(Zeroizing::new(key)),
         // Both ways of saying it: `BEGIN ENCRYPTED PRIVATE KEY` is skipped as unknown, while the content below
         // `Proc-Type: 4,ENCRYPTED` is not base64 of a key.
         Err(_) if memchr::memmem::find(&text, b"ENCRYPTED").is_some() => {

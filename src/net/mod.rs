@@ -12,6 +12,7 @@ pub mod dial;
 pub mod expiry;
 mod issuance;
 mod name_constraints;
+pub(crate) mod ownership;
 pub mod pool;
 pub mod private_file;
 pub mod stream;

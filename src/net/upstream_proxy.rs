@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use super::address;
 use super::dial::{DialError, Dialer};
 use super::stream::{BoxDuplex, Prefixed};
-use crate::aws::mask::printable;
 use crate::config::UpstreamProxy;
 use crate::wire::http1::{Authority, HeadError, HeadLimits, ResponseHead, Scheme};
 
@@ -207,20 +206,23 @@ async fn ask(
     })
 }
 
-/// What to do about a 407. Of what the proxy says only the names of its schemes are repeated.
+/// What to do about a 407. Of what the proxy says only the names of known schemes are repeated: it has just been shown
+/// credentials, and could say them again in any other place.
 fn advice(head: &ResponseHead, given: bool) -> String {
-    let mut schemes: Vec<String> = head
+    let mut schemes: Vec<&str> = head
         .fields()
         .all("proxy-authenticate")
         .filter_map(|value| value.split(|octet| matches!(octet, b' ' | b',')).next())
-        .map(|scheme| printable(scheme.get(..MAX_SCHEME).unwrap_or(scheme)))
+        .map(|scheme| {
+            let known = SCHEMES
+                .iter()
+                .find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+            known.copied().unwrap_or("a scheme of its own")
+        })
         .collect();
     schemes.dedup();
     schemes.truncate(MAX_SCHEMES);
-    let speaks_basic = schemes.is_empty()
-        || schemes
-            .iter()
-            .any(|scheme| scheme.eq_ignore_ascii_case("basic"));
+    let speaks_basic = schemes.is_empty() || schemes.contains(&BASIC);
     if !speaks_basic {
         format!(
             "it speaks {} and tollgate only Basic; a local relay that speaks it can be named in --upstream-proxy instead",
@@ -234,9 +236,13 @@ fn advice(head: &ResponseHead, given: bool) -> String {
     }
 }
 
-/// Most schemes named, and the longest name: `Negotiate` and room.
+/// Most schemes named.
 const MAX_SCHEMES: usize = 4;
-const MAX_SCHEME: usize = 24;
+
+const BASIC: &str = "Basic";
+
+/// The schemes that proxies ask for.
+const SCHEMES: &[&str] = &[BASIC, "Digest", "Negotiate", "NTLM", "Kerberos", "Bearer"];
 
 /// Whether dialling `proxy` would lead back to `listen`, which we listen on. A name that cannot be resolved now leads
 /// nowhere yet.

@@ -77,7 +77,8 @@ pub fn identity(head: &RequestHead, credentials: &Credentials, sessions: &Sessio
     identity
 }
 
-/// The user that `Proxy-Authorization: Basic` names (RFC 7617 §2); the password is not looked at.
+/// The user that `Proxy-Authorization: Basic` names (RFC 7617 §2); the password is not looked at. What has no colon may be
+/// a password alone, and is nobody's name.
 #[must_use]
 pub fn proxy_user(head: &RequestHead) -> Option<String> {
     let value = head.fields().first("proxy-authorization")?;
@@ -86,7 +87,8 @@ pub fn proxy_user(head: &RequestHead) -> Option<String> {
         return None;
     }
     let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
-    let user = decoded.split(|&octet| octet == b':').next()?;
+    let colon = memchr::memchr(b':', &decoded)?;
+    let user = decoded.get(..colon)?;
     let user = std::str::from_utf8(user).ok()?;
     (!user.is_empty() && user.len() <= MAX_USER && !user.chars().any(char::is_control))
         .then(|| user.to_owned())
@@ -96,6 +98,9 @@ pub fn proxy_user(head: &RequestHead) -> Option<String> {
 const MAX_USER: usize = 128;
 
 fn by_key_id(identity: &mut Identity, access_key_id: &str, sessions: &Sessions) {
+    if sigv4::may_be_secret_key(access_key_id) {
+        return;
+    }
     identity.account_id = sigv4::account_of(access_key_id);
     identity.session = Some(sigv4::is_session(access_key_id));
     identity.role = sessions.role(access_key_id);

@@ -7,7 +7,7 @@
 //! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
 //! - `diagnosis`: why AWS refused the credentials.
-//! - `settle`: what nobody told, and what it cost.
+//! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.
 //! - `tunnel`: what is never opened.
 //! - `reply`, `explain`, `landing`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
@@ -26,6 +26,7 @@ mod layer;
 pub mod load;
 pub mod meter;
 mod overload;
+mod redact;
 pub mod relay;
 pub mod reply;
 pub mod route;

@@ -7,6 +7,8 @@ use std::io::Write;
 
 use http::StatusCode;
 
+use crate::aws::mask;
+use crate::cli::terminal::Line;
 use crate::ledger::Outcome;
 
 /// An answer of ours.
@@ -145,12 +147,14 @@ fn unavailable(code: &'static str) -> Row {
 }
 
 impl Reply {
-    /// A reply of `kind`.
+    /// A reply of `kind`. A message may repeat what a peer sent, the names in its certificate for one: it goes to a
+    /// terminal sooner or later, so it is one line, and drives nothing.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let message = message.into();
         Self {
             kind,
-            message: message.into(),
+            message: Line(&mask::word(&message)).to_string(),
         }
     }
 
@@ -229,7 +233,7 @@ mod tests {
 
     #[test]
     fn typed_replies_carry_what_every_sdk_reads() {
-        let reply = Reply::new(Kind::Malformed, "a \"quoted\"\r\nmessage");
+        let reply = Reply::new(Kind::Malformed, "a \"quoted\" message");
         let text = String::from_utf8(reply.typed("POST", "id-1", true)).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
@@ -245,7 +249,17 @@ mod tests {
         assert!(head.contains(&format!("content-length: {}", body.len())));
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(body).unwrap()["message"],
-            "a \"quoted\"\r\nmessage"
+            "a \"quoted\" message"
+        );
+    }
+
+    #[test]
+    fn a_message_is_one_line_that_drives_nothing_and_gives_nothing_away() {
+        let said = "names \u{1b}[2J\r\nx: y\u{202e} and https://me:pw@h/?X-Amz-Signature=1";
+        let reply = Reply::new(Kind::UpstreamTls, said);
+        assert_eq!(
+            reply.message,
+            "names \\u{1b}[2J\\r\\nx: y\\u{202e} and https://***@h/?X-Amz-Signature=***"
         );
     }
 

@@ -3,12 +3,14 @@
 //! Every way for a client to arrive is one arm here. The rule behind all of them: a request is sent to the host that
 //! its sender signed for, or not at all.
 
+use std::fmt;
+
 use super::caller::proxy_user;
 use super::explain::{WHAT_THIS_IS, endpoint_url, route_without_upstream, wrong_signed_host};
 use super::reply::{Kind, Reply};
 use crate::aws::operation::{Call, recognise};
 use crate::aws::sigv4::{self, Credentials};
-use crate::aws::{Endpoint, Service};
+use crate::aws::{Endpoint, Service, mask};
 use crate::config::{HostRules, RouteRule};
 use crate::ledger::Entry;
 use crate::net::dial::Origin;
@@ -52,7 +54,6 @@ pub enum Route {
 }
 
 /// How one request is passed on.
-#[derive(Debug)]
 pub struct Plan {
     /// By which door it came.
     pub entry: Entry,
@@ -76,6 +77,19 @@ pub struct Plan {
     pub region: Option<String>,
     /// Whether it is opened, observed and captured, or only passed on.
     pub observed: bool,
+}
+
+/// The target may be a pre-signed URL.
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("entry", &self.entry)
+            .field("origin", &self.origin)
+            .field("target", &self.target.as_deref().map(mask::target))
+            .field("credentials", &self.credentials)
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What routing knows besides the request.

@@ -8,11 +8,12 @@ use std::thread;
 
 use tokio::sync::Semaphore;
 
-use super::caller;
+use super::{caller, redact};
 use crate::aws::{Service, sts};
 use crate::config::Settings;
 use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
+use crate::telemetry::panics;
 use crate::usage::estimate::{self, Untold, estimate};
 
 /// The tag of records that passed through the gate of one run.
@@ -92,12 +93,13 @@ impl Settled {
         match estimated.await {
             Ok(usage) => self.record.usage = usage,
             Err(error) => {
-                tracing::warn!(%error, id = self.record.id, "tokens could not be estimated");
+                let why = panics::ended(&error);
+                tracing::warn!(why, id = self.record.id, "tokens could not be estimated");
             }
         }
     }
 
-    /// The record as it is kept: estimated where need be, priced and named.
+    /// The record as it is kept: estimated where need be, without credentials, priced and named.
     pub async fn finish(mut self, settings: &Settings) -> (UsageRecord, Option<Payload>) {
         self.estimate().await;
         let Self {
@@ -106,6 +108,17 @@ impl Settled {
             terms,
             ..
         } = self;
+        redact::record(&mut record);
+        let payload = match payload {
+            Some(payload) => {
+                let (payload, given_up) = redact::payload(payload).await;
+                if given_up {
+                    record.notes.push(redact::BODY_WITHHELD.to_owned());
+                }
+                Some(payload)
+            }
+            None => None,
+        };
         record.cost = settings.prices.cost(&PricedCall {
             model: record.model.as_deref(),
             response_model: record.response_model.as_deref(),

@@ -100,11 +100,18 @@ struct Bounded<W> {
 /// # Errors
 /// [`CodingError`] when one of them is unknown or there are too many.
 pub(crate) fn codings(fields: &FieldLines) -> Result<Vec<Coding>, CodingError> {
+    codings_of(fields.all("content-encoding"))
+}
+
+/// The codings that the values of `Content-Encoding` list.
+///
+/// # Errors
+/// As for [`codings`].
+pub(crate) fn codings_of<'a>(
+    values: impl Iterator<Item = &'a [u8]>,
+) -> Result<Vec<Coding>, CodingError> {
     let mut codings = Vec::new();
-    let members = fields
-        .all("content-encoding")
-        .flat_map(|value| value.split(|&octet| octet == b','));
-    for member in members {
+    for member in values.flat_map(|value| value.split(|&octet| octet == b',')) {
         match member.trim_ascii().to_ascii_lowercase().as_slice() {
             b"" | b"identity" => {}
             b"gzip" | b"x-gzip" => codings.push(Coding::Gzip),

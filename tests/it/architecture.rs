@@ -51,6 +51,30 @@ const NOT_FOR_THE_SIMULATOR: [&str; 10] = [
     "wire", "aws", "usage", "spend", "ledger", "net", "proxy", "config", "cli", "app",
 ];
 
+/// What a field is called that holds a secret, or may.
+const SECRET_NAMES: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "credentials",
+    "passphrase",
+    "password",
+    "private_key",
+    "secret",
+    "session_token",
+    "signature",
+    "target",
+    "token",
+    "url",
+];
+
+/// Fields that are called so and hold none: a host with its port, a URL without its user, the password of a truststore,
+/// which is published.
+const NO_SECRETS: [(&str, &str); 3] = [
+    ("ProxyFailure", "target"),
+    ("Note", "url"),
+    ("ExportArgs", "password"),
+];
+
 struct Source {
     path: PathBuf,
     text: String,
@@ -171,7 +195,69 @@ fn the_simulator_reads_with_eyes_of_its_own() {
 }
 
 #[test]
+fn no_type_that_holds_a_secret_has_its_debug_derived() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        for (of, name, what) in derived_fields(source.code().map(|(_, line)| line)) {
+            let is_text = ["String", "str", "u8", "Bytes"]
+                .iter()
+                .any(|kind| what.contains(kind));
+            let known = NO_SECRETS.contains(&(of.as_str(), name.as_str()));
+            if is_text && SECRET_NAMES.contains(&name.as_str()) && !known {
+                found.push(format!("{}: {of}.{name}: {what}", source.path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Type, field and the field's type, of every type whose Debug is derived.
+fn derived_fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, String, String)> {
+    let mut fields = Vec::new();
+    let (mut derives, mut inside) = (false, None);
+    for line in lines {
+        if line.starts_with("#[derive(") {
+            derives = line.contains("Debug");
+        } else if line == "}" {
+            inside = None;
+        } else if let Some(of) = &inside {
+            let line = line.trim().trim_end_matches(',');
+            if let Some((name, what)) = line.split_once(": ") {
+                let name = name.rsplit(' ').next().unwrap_or_default();
+                fields.push((String::clone(of), name.to_owned(), what.to_owned()));
+            }
+        } else if let Some(at) = line.find("struct ").or_else(|| line.find("enum "))
+            && !line.starts_with(' ')
+        {
+            let name = line[at..].split(' ').nth(1).unwrap_or_default();
+            let end = name
+                .find(|c: char| !c.is_alphanumeric())
+                .unwrap_or(name.len());
+            inside = (derives && line.ends_with('{')).then(|| name[..end].to_owned());
+            derives = false;
+        }
+    }
+    fields
+}
+
+#[test]
 fn the_rules_above_can_fail() {
+    let derived = "#[derive(Clone, Debug)]\npub(super) struct Call<'a> {\n    pub(super) token: Option<&'a str>,\n}";
+    let expected = ["Call", "token", "Option<&'a str>"]
+        .map(str::to_owned)
+        .into();
+    assert_eq!(derived_fields(derived.lines()), [expected]);
+    let all: Vec<_> = sources()
+        .iter()
+        .flat_map(|source| derived_fields(source.code().map(|(_, line)| line)))
+        .collect();
+    assert!(all.len() > 200, "only {} fields", all.len());
+    for (of, name) in NO_SECRETS {
+        assert!(
+            all.iter().any(|field| field.0 == of && field.1 == name),
+            "{of}.{name} is gone"
+        );
+    }
     let rooms: Vec<String> = sources().iter().map(Source::room).collect();
     for (room, below) in DOWNWARDS {
         assert!(rooms.iter().any(|known| known == room), "{room} is gone");

@@ -38,7 +38,7 @@ async fn without_a_free_descriptor_what_runs_goes_on_and_what_comes_waits() {
     let (_parent, home) = home();
     let few = Descriptors { soft: 64, hard: 64 };
     let arguments = ["--max-connections", "1000"];
-    let process = Process::start_with(&home, &upstream, &arguments, Some(few)).await;
+    let process = Process::start_within(&home, &upstream, &arguments, Some(few)).await;
     // It was said at the start that this would not do.
     let said = process.says("1000 connections can take").await;
     assert!(said.contains("LimitNOFILE=2378"), "{said}");
@@ -107,7 +107,7 @@ async fn an_unused_upstream_connection_gives_its_descriptor_to_one_that_is_neede
     };
     let other = format!("{OTHER}:443:{}", upstream.address);
     let arguments = ["--max-connections", "1000", "--connect-to", &other];
-    let process = Process::start_with(&home, &upstream, &arguments, Some(few)).await;
+    let process = Process::start_within(&home, &upstream, &arguments, Some(few)).await;
     let mut client = process.plain().await;
     let mut idle = asked(&upstream, &mut client, Door::Route).await;
     idle.send(OK).await;
@@ -137,7 +137,7 @@ async fn a_gate_takes_the_descriptors_it_may_have_and_serves_as_many_as_they_suf
         soft: 256,
         hard: 1024,
     };
-    let process = Process::start_with(&home, &upstream, &[], Some(usual)).await;
+    let process = Process::start_within(&home, &upstream, &[], Some(usual)).await;
     let said = process.says("most connections that are served").await;
     assert!(said.contains("connections=398 per_client=398"), "{said}");
     let limits = process.proc("limits");
@@ -157,6 +157,6 @@ fn a_command_that_is_run_keeps_the_limit_it_would_have_without_us() {
         hard: 1024,
     };
     let run = place.run(&["--quiet", "--", "sh", "-c", "ulimit -Sn"]);
-    let output = usual.of(run).output().unwrap();
+    let output = usual.of(&run).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "256\n");
 }

@@ -53,7 +53,7 @@ async fn an_exchange_holds_no_more_than_the_page_says() {
     assert!(include_str!("../../docs/configuration.md").contains(PAGE));
     let upstream = RawUpstream::tls().await;
     let parent = tempfile::tempdir().unwrap();
-    let process = Process::start_with(&parent.path().join("home"), &upstream, &[], None).await;
+    let process = Process::start_within(&parent.path().join("home"), &upstream, &[], None).await;
     // What the first one needs, all share.
     let mut stuck_ones = vec![stuck(&process, &upstream).await];
     let before = process.peak_memory();

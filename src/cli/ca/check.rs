@@ -21,6 +21,7 @@ use crate::cli::{Failure, serve as gate};
 use crate::net::ca::CaError;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificate_store::CertificateStore;
+use crate::net::private_file;
 use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::BUNDLE_PEM;
 
@@ -175,7 +176,7 @@ fn ask(
     // Ends with the process.
     std::thread::spawn(move || serve(&listener, &config));
 
-    let directory = tempfile::tempdir()?;
+    let directory = private_file::temporary_dir("tollgate-check-")?;
     let mut program = None;
     if let Some((name, text)) = family.program() {
         let path = directory.path().join(name);

@@ -37,7 +37,7 @@ const END_TO_END: &[&str] = &[
 ];
 
 /// The edits to a request head that depend on how it came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct RequestEdits<'a> {
     /// Edit 1: the origin-form to send instead of the received target.
     pub target: Option<&'a str>,

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// A request-target, borrowed from the request-line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RequestTarget<'a> {
     /// `/path?query`
     Origin(&'a str),
@@ -23,6 +23,31 @@ pub enum RequestTarget<'a> {
     Authority(Authority<'a>),
     /// `*`, for OPTIONS.
     Asterisk,
+}
+
+/// A query may be that of a pre-signed URL, and is not shown.
+impl fmt::Debug for RequestTarget<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin(path) => f.debug_tuple("Origin").field(&without_query(path)).finish(),
+            Self::Absolute {
+                scheme,
+                authority,
+                path,
+            } => f
+                .debug_struct("Absolute")
+                .field("scheme", scheme)
+                .field("authority", authority)
+                .field("path", &without_query(path))
+                .finish(),
+            Self::Authority(authority) => f.debug_tuple("Authority").field(authority).finish(),
+            Self::Asterisk => f.write_str("Asterisk"),
+        }
+    }
+}
+
+fn without_query(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// The schemes we relay.

@@ -1,10 +1,13 @@
 //! The gate as its own process: the program that people start, which can be killed.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use super::door::Port;
@@ -15,7 +18,14 @@ pub(crate) struct Process {
     port: Option<Port>,
     home: PathBuf,
     child: Child,
-    said: watch::Receiver<String>,
+    stdout: Heard,
+    stderr: Heard,
+}
+
+/// What the process has written to one of its outputs so far.
+struct Heard {
+    text: watch::Receiver<String>,
+    listening: JoinHandle<()>,
 }
 
 impl Deref for Process {
@@ -35,7 +45,7 @@ pub(crate) struct Descriptors {
 
 impl Descriptors {
     /// `command`, run within these limits.
-    pub(crate) fn of(self, command: Command) -> Command {
+    pub(crate) fn of(self, command: &Command) -> Command {
         let Self { soft, hard } = self;
         let mut limited = Command::new("sh");
         limited
@@ -59,97 +69,139 @@ impl Descriptors {
 }
 
 impl Process {
-    /// Starts it in `home` with `upstream` in the place of Bedrock, and waits until it says where it listens.
+    /// Starts it in `home` with `upstream` in the place of Bedrock, and waits until it says where it listens. Its lines are
+    /// JSON, and it has no admin port.
     pub(crate) async fn start(home: &Path, upstream: &RawUpstream) -> Self {
-        Self::start_with(home, upstream, &[], None).await
+        Self::start_with(home, upstream, |_| ()).await
+    }
+
+    /// The same after `change` had its say about the command.
+    pub(crate) async fn start_with(
+        home: &Path,
+        upstream: &RawUpstream,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
+        Self::launch(home, upstream, change, false).await
     }
 
     /// The same with more `arguments`, within limits.
-    pub(crate) async fn start_with(
+    pub(crate) async fn start_within(
         home: &Path,
         upstream: &RawUpstream,
         arguments: &[&str],
         descriptors: Option<Descriptors>,
     ) -> Self {
+        let change = |command: &mut Command| {
+            command.args(arguments);
+            if let Some(descriptors) = descriptors {
+                *command = descriptors.of(command);
+            }
+        };
+        Self::launch(home, upstream, change, false).await
+    }
+
+    /// The same, but once it listens nobody reads what it writes: its outputs are closed at our end.
+    pub(crate) async fn start_unheard(home: &Path, upstream: &RawUpstream) -> Self {
+        Self::launch(home, upstream, |_| (), true).await
+    }
+
+    async fn launch(
+        home: &Path,
+        upstream: &RawUpstream,
+        change: impl FnOnce(&mut Command),
+        unheard: bool,
+    ) -> Self {
         let ca = home.with_extension("upstream.pem");
         std::fs::write(&ca, upstream.ca_pem.as_ref().unwrap()).unwrap();
         let mut command = tollgate(home);
+        // Variables, so that an argument may say otherwise.
         command
+            .env("TOLLGATE_LOG_FORMAT", "json")
+            .env("TOLLGATE_ADMIN", "off")
             .args([
                 "serve",
                 "--listen",
                 "127.0.0.1:0",
-                "--admin",
-                "off",
-                "--log-format",
-                "json",
                 "--payload-limit",
                 "65536",
                 "--connect-to",
             ])
             .arg(format!("{BEDROCK}:443:{}", upstream.address))
             .arg("--upstream-ca")
-            .arg(ca)
-            .args(arguments);
-        if let Some(descriptors) = descriptors {
-            command = descriptors.of(command);
-        }
+            .arg(ca);
+        change(&mut command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (says, said) = watch::channel(String::new());
-        // Read to the end, so that the process never waits for us.
-        std::thread::spawn(move || {
-            for line in stderr.lines() {
-                let line = line.unwrap();
-                says.send_modify(|said| {
-                    said.push_str(&line);
-                    said.push('\n');
-                });
-            }
-        });
         let mut process = Self {
             port: None,
             home: home.to_owned(),
+            stdout: Heard::listen(child.stdout.take().unwrap(), unheard),
+            stderr: Heard::listen(child.stderr.take().unwrap(), unheard),
             child,
-            said,
         };
-        let greeting = process.says("listens on ").await;
-        let (_, address) = greeting.split_once("listens on ").unwrap();
-        let address = address.split([',', ' ', '\n']).next().unwrap();
-        process.port = Some(Port::new(address.parse().unwrap(), home));
+        let address = process.greeting().await;
+        process.port = Some(Port::new(address, home));
         process
+    }
+
+    /// Where it says that it listens: on standard error where its lines are JSON, else on standard output.
+    async fn greeting(&self) -> SocketAddr {
+        let (mut stdout, mut stderr) = (self.stdout.text.clone(), self.stderr.text.clone());
+        let greeting = async {
+            loop {
+                for said in [stdout.borrow_and_update(), stderr.borrow_and_update()] {
+                    let greeting = said.split_once("listens on ");
+                    let address =
+                        greeting.and_then(|(_, rest)| rest.split([',', ' ', '\n']).next());
+                    if let Some(address) = address {
+                        return address.parse().unwrap();
+                    }
+                }
+                // Both end only with the process.
+                tokio::select! {
+                    Ok(()) = stdout.changed() => {}
+                    Ok(()) = stderr.changed() => {}
+                    else => panic!("the gate did not start: {}", self.said()),
+                }
+            }
+        };
+        within("the gate's address", greeting).await
     }
 
     /// Waits until it has written `text` to standard error; all that it has written there.
     pub(crate) async fn says(&self, text: &str) -> String {
-        let mut said = self.said.clone();
+        let mut said = self.stderr.text.clone();
         let found = within(text, said.wait_for(|said| said.contains(text))).await;
         match found {
             Ok(said) => said.clone(),
-            Err(_) => panic!("it ended without {text:?}: {}", self.said.borrow().as_str()),
+            Err(_) => panic!("it ended without {text:?}: {}", self.said()),
         }
     }
 
     /// All that it has written to standard error so far.
     pub(crate) fn said(&self) -> String {
-        self.said.borrow().clone()
+        self.stderr.text.borrow().clone()
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What proc(5) tells about it.
     #[cfg(target_os = "linux")]
     pub(crate) fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap()
     }
 
     /// How many descriptors it has below this number; those that it inherited may lie above its limit.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptors(&self, below: u32) -> u32 {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
         let number = |name: std::ffi::OsString| name.to_str().unwrap().parse::<u32>().unwrap();
         let numbers = open.map(|entry| number(entry.unwrap().file_name()));
         numbers.map(|number| u32::from(number < below)).sum()
@@ -165,32 +217,6 @@ impl Process {
         next() + next()
     }
 
-    /// Ends it at once, without a chance to do anything more.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Asks it to stop.
-    pub(crate) fn terminate(&self) {
-        let status = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for its end: its status, and what it wrote to standard output.
-    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
-        let mut stdout = self.child.stdout.take().unwrap();
-        let end = tokio::task::spawn_blocking(move || {
-            let mut text = String::new();
-            std::io::Read::read_to_string(&mut stdout, &mut text).unwrap();
-            (self.child.wait().unwrap(), text)
-        });
-        within("the end of the process", end).await.unwrap()
-    }
-
     /// The most memory it ever held, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
@@ -202,9 +228,77 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks it to stop, and waits until nobody new is let in.
+    pub(crate) async fn stop_accepting(&self) {
+        self.terminate();
+        while tokio::net::TcpStream::connect(self.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends it at once, without a chance to do anything more.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end: its status, and what it wrote to standard output.
+    pub(crate) async fn ended(self) -> (ExitStatus, String) {
+        let (status, stdout, _) = self.ended_saying().await;
+        (status, stdout)
+    }
+
+    /// The same, and what it wrote to standard error.
+    pub(crate) async fn ended_saying(mut self) -> (ExitStatus, String, String) {
+        let end = tokio::task::spawn_blocking(move || {
+            let status = self.child.wait().unwrap();
+            for heard in [&self.stdout, &self.stderr] {
+                while !heard.listening.is_finished() {
+                    std::thread::yield_now();
+                }
+            }
+            let stdout = self.stdout.text.borrow().clone();
+            (status, stdout, self.said())
+        });
+        within("the end of the process", end).await.unwrap()
+    }
+
     /// What a command of the same program prints about the same home.
     pub(crate) fn say(&self, arguments: &[&str]) -> String {
         said(&self.home, arguments)
+    }
+}
+
+impl Heard {
+    /// Reads `from` to its end, so that the process never waits for us; if it is to be `unheard`, only until it has said
+    /// where it listens.
+    fn listen(from: impl Read + Send + 'static, unheard: bool) -> Self {
+        let (says, text) = watch::channel(String::new());
+        let listening = std::thread::spawn(move || {
+            let mut from = BufReader::new(from);
+            let mut line = Vec::new();
+            while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let heard = String::from_utf8_lossy(&line).into_owned();
+                let is_greeting = heard.contains("listens on ");
+                says.send_modify(|said| said.push_str(&heard));
+                line.clear();
+                if unheard && is_greeting {
+                    return;
+                }
+            }
+        });
+        Self { text, listening }
     }
 }
 
