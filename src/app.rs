@@ -73,7 +73,7 @@ pub enum StartError {
         listen: SocketAddr,
     },
     /// The ledger cannot be opened.
-    #[error("the ledger cannot be opened")]
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
@@ -99,8 +99,6 @@ pub struct Gate {
     watched: Vec<Watched>,
 }
 
-/// How long running exchanges may take to finish once the gate stops.
-pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long what is cut may take to be recorded and to say so to its client.
 const CUT: Duration = Duration::from_secs(5);
 /// How long what is cut may take beyond that until it is estimated and committed.
@@ -184,8 +182,8 @@ impl Gate {
         &self.services.settings
     }
 
-    /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for [`DRAIN`] or until
-    /// `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
+    /// Serves until `stop` resolves, then takes no new requests and lets the running ones finish, for the settings'
+    /// `stop` time-out or until `at_once` resolves. What still runs then is cut and recorded as far as it came. Closes the ledger.
     pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
         let Self {
             _claim,
@@ -205,7 +203,7 @@ impl Gate {
         drop(running);
         phase.send_replace(Phase::Draining);
         let drained = tokio::select! {
-            drained = timeout(DRAIN, finished.recv()) => drained.is_ok(),
+            drained = timeout(services.settings.timeouts.stop, finished.recv()) => drained.is_ok(),
             () = at_once => false,
         };
         if !drained {

@@ -56,7 +56,7 @@ enum DemoError {
 /// A gate or simulator that cannot start; with `--once`, a call that was not answered, verified and counted.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let settings = settings(args)?;
-    serve::runtime()?.block_on(Box::pin(demonstrate(settings, args.once)))
+    serve::to_the_end(Box::pin(demonstrate(settings, args.once)))
 }
 
 fn settings(args: &DemoArgs) -> Result<Settings, Failure> {

@@ -79,7 +79,7 @@ pub fn run(args: &RunArgs, home: &HomeOption) -> Result<ExitCode, Failure> {
     options.listen = Some("127.0.0.1:0".to_owned());
     let settings = config::load(&options, home)?;
     let _flush = telemetry::install_beside_a_command()?;
-    serve::runtime()?.block_on(attend(args, home, settings))
+    serve::to_the_end(attend(args, home, settings))
 }
 
 async fn attend(

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -19,7 +20,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     let settings = config::load(options, home)?;
     let format = settings.log_format;
     let _flush = telemetry::install()?;
-    runtime()?.block_on(async {
+    to_the_end(async {
         let gate = Gate::start(settings).await?;
         say(format, &greeting(gate.address()?, &gate.settings().home));
         let (stop, at_once) = stop_signals()?;
@@ -28,17 +29,22 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     })
 }
 
-/// The runtime of a gate: one worker a core.
+/// Runs `work` on a runtime of its own, with one worker a core, and waits for nothing else: a name that is being resolved
+/// cannot be called off, and whoever waits for our end is not to wait for that.
 ///
 /// # Errors
-/// When the operating system gives no threads.
-pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// When the operating system gives no threads, and those of `work`.
+pub(super) fn to_the_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()
+        .build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }
 
-/// Resolve at the first and at the second SIGINT or SIGTERM.
+/// Resolve at the first and at the second SIGINT or SIGTERM. From then on a terminal that goes away and a file that may
+/// not grow any further (SIGHUP, SIGXFSZ) do not end the process.
 ///
 /// # Errors
 /// When a handler cannot be installed.
@@ -46,6 +52,9 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
 {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    // A handler is all it takes for the write to fail instead, which the ledger knows how to live with.
+    drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
     let (count, first) = watch::channel(0_u32);
     let second = first.clone();
     tokio::spawn(async move {
@@ -53,6 +62,7 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                _ = hang_up.recv() => continue,
             }
             count.send_modify(|count| *count += 1);
             if *count.borrow() == 1 {
@@ -85,4 +95,29 @@ fn greeting(address: SocketAddr, home: &Path) -> String {
          Records:      tollgate log -f --home {home}\n",
         env!("CARGO_PKG_VERSION"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_end_does_not_wait_for_what_cannot_be_called_off() {
+        let (go_on, wait) = mpsc::channel::<()>();
+        let done = to_the_end(async {
+            let (begun, running) = tokio::sync::oneshot::channel();
+            // As a look-up of a name whose server does not answer.
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).ok();
+                wait.recv_timeout(Duration::from_secs(20))
+            });
+            running.await?;
+            Ok("done")
+        });
+        assert_eq!(done.unwrap(), "done");
+        assert!(go_on.send(()).is_ok(), "it was waited for");
+    }
 }

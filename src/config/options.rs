@@ -193,6 +193,11 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_ledger_failure: Option<String>,
 
+    /// How long calls that still run may take once the gate was told to stop, in seconds [default: 30]
+    #[arg(long, env = "TOLLGATE_STOP_SECONDS", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_seconds: Option<u64>,
+
     /// Bind session key ids to the role that STS names when it issues them; needs STS hosts in --intercept
     #[arg(
         long,

@@ -140,6 +140,8 @@ pub struct Timeouts {
     pub upstream_silence: Duration,
     /// An unused upstream connection in the pool.
     pub pool_idle: Duration,
+    /// What still runs once the gate was told to stop.
+    pub stop: Duration,
 }
 
 impl Default for Timeouts {
@@ -153,6 +155,7 @@ impl Default for Timeouts {
             // Long reasoning answers without a stream take up to an hour.
             upstream_silence: Duration::from_secs(3600),
             pool_idle: Duration::from_secs(30),
+            stop: Duration::from_secs(30),
         }
     }
 }
@@ -250,7 +253,12 @@ impl Settings {
             accounting,
             prices: Arc::new(prices::book(&options.price)?),
             usage_patterns: usage_patterns(&options.usage_pattern)?,
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts {
+                stop: options
+                    .stop_seconds
+                    .map_or(Timeouts::default().stop, Duration::from_secs),
+                ..Timeouts::default()
+            },
         })
     }
 

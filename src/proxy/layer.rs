@@ -90,7 +90,12 @@ impl Layer {
             greeted = true;
             hello.into_stream(config).await
         };
-        let stream = match timeout(services.settings.timeouts.handshake, accept).await {
+        let accepted = tokio::select! {
+            accepted = timeout(services.settings.timeouts.handshake, accept) => accepted,
+            // Whoever is not in yet is not let in any more.
+            () = services.draining() => return None,
+        };
+        let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 let home = &services.settings.home;

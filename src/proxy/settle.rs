@@ -5,7 +5,9 @@
 
 use std::sync::Once;
 use std::thread;
+use std::time::Instant;
 
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::caller;
@@ -35,6 +37,8 @@ pub struct Settled {
     pub untold: Option<Untold>,
     /// What the price depends on besides the record.
     pub terms: Terms,
+    /// What time it was where it was answered, and when we heard that.
+    pub told: Option<(OffsetDateTime, Instant)>,
     /// The session that it issued, if it was STS who answered.
     pub session: Option<sts::Session>,
 }
@@ -73,6 +77,7 @@ impl Settled {
             payload,
             untold: None,
             terms: Terms::default(),
+            told: None,
             session: None,
         }
     }

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -21,8 +22,9 @@ use tollgate::simulator::{Simulator, SimulatorOptions};
 
 use super::door::Port;
 use super::peer::{Peer, with_handle};
+use super::traces::{Traces, connections, nothing_more};
 use super::upstream::RawUpstream;
-use super::{BEDROCK, within};
+use super::{BEDROCK, until_so, within};
 
 /// A running gate. Ends with the test.
 pub(crate) struct Gate {
@@ -31,6 +33,8 @@ pub(crate) struct Gate {
     stop: oneshot::Sender<()>,
     at_once: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    /// How many there were before it.
+    tasks: usize,
 }
 
 impl Deref for Gate {
@@ -134,6 +138,7 @@ impl Plan {
     /// Starts the gate in the home that the settings name.
     pub(crate) async fn start_in(self, at: &Path) -> Gate {
         let Self { settings, home } = self;
+        let tasks = alive_tasks();
         let gate = tollgate::app::Gate::start(settings).await.unwrap();
         let address = gate.address().unwrap();
         let port = Port::new(address, at);
@@ -154,8 +159,15 @@ impl Plan {
             stop,
             at_once,
             serving,
+            tasks,
         }
     }
+}
+
+/// How many tasks there are besides the one that asks.
+fn alive_tasks() -> usize {
+    let own = usize::from(tokio::task::try_id().is_some());
+    Handle::current().metrics().num_alive_tasks() - own
 }
 
 impl Gate {
@@ -178,15 +190,52 @@ impl Gate {
     pub(crate) async fn stop_at_once(self) -> Left {
         self.at_once.send(()).ok();
         self.stop.send(()).ok();
-        within("the gate's end", self.serving).await.unwrap();
+        Self::ended(self.serving, self.port.address, self.tasks).await;
         Left { home: self.home }
     }
 
     /// Stops taking requests, lets the running exchanges end, closes the ledger.
     pub(crate) async fn stop(self) -> Left {
         self.stop.send(()).ok();
-        within("the gate's end", self.serving).await.unwrap();
+        Self::ended(self.serving, self.port.address, self.tasks).await;
         Left { home: self.home }
+    }
+
+    /// A gate that has ended has left no task and no connection, whatever was done to it.
+    async fn ended(serving: JoinHandle<()>, address: SocketAddr, tasks: usize) {
+        within("the gate's end", serving).await.unwrap();
+        let held = || connections(address, address).0;
+        until_so(
+            "the gate leaves nothing behind",
+            || held() == 0 && alive_tasks() <= tasks,
+            || {
+                format!(
+                    "{} connections, {} tasks, before it {tasks}",
+                    held(),
+                    alive_tasks()
+                )
+            },
+        )
+        .await;
+    }
+
+    /// What it holds while it is left alone, and what else runs here. Everything that it runs by itself is running then.
+    pub(crate) async fn rest(&self, upstream: &RawUpstream) -> Traces {
+        let mut probe = self.plain().await;
+        probe.half_close().await;
+        probe.end().await;
+        drop(probe);
+        let rest = Traces {
+            clients: 0,
+            ..self.traces(upstream)
+        };
+        nothing_more("a probe", rest, || self.traces(upstream)).await;
+        self.traces(upstream)
+    }
+
+    /// What it holds with clients and with `upstream`, and what else runs here.
+    pub(crate) fn traces(&self, upstream: &RawUpstream) -> Traces {
+        Traces::here(self.address, upstream.address)
     }
 }
 

@@ -5,6 +5,7 @@
 //! certificate. Nobody sleeps; a test waits for the event it is about, and fails when it does not come in time.
 
 pub(crate) mod door;
+pub(crate) mod faults;
 pub(crate) mod frames;
 pub(crate) mod gate;
 pub(crate) mod log;
@@ -13,10 +14,11 @@ pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod run;
 pub(crate) mod signing;
+pub(crate) mod traces;
 pub(crate) mod trickle;
 pub(crate) mod upstream;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use door::Door;
 pub(crate) use gate::Gate;
@@ -36,6 +38,32 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, event).await {
         Ok(outcome) => outcome,
         Err(_) => panic!("{what}: nothing within {DEADLINE:?}"),
+    }
+}
+
+/// Waits until `holds`, which nothing announces.
+pub(crate) async fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_so(what, holds, || String::new()).await;
+}
+
+/// The same, and `found` tells what there is instead when it never holds.
+pub(crate) async fn until_so(
+    what: &str,
+    mut holds: impl FnMut() -> bool,
+    found: impl Fn() -> String,
+) {
+    let deadline = Instant::now() + DEADLINE;
+    // Most of it is so after a few turns of everybody else.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    while !holds() {
+        assert!(
+            Instant::now() < deadline,
+            "{what}: not within {DEADLINE:?}. {}",
+            found()
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
