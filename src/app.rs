@@ -90,7 +90,7 @@ pub enum StartError {
         listen: SocketAddr,
     },
     /// The ledger cannot be opened.
-    #[error("the ledger cannot be opened")]
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 

@@ -58,7 +58,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let settings = settings(args)?;
     descriptors::raise();
     dumps::refuse();
-    serve::runtime()?.block_on(Box::pin(demonstrate(settings, args.once)))
+    serve::to_the_end(Box::pin(demonstrate(settings, args.once)))
 }
 
 fn settings(args: &DemoArgs) -> Result<Settings, Failure> {

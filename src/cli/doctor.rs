@@ -106,7 +106,7 @@ fn examine(args: &DoctorArgs) -> Result<Vec<Finding>, Failure> {
         let host = format!("bedrock-runtime.{region}.amazonaws.com");
         let platform = PlatformRoots::load(&settings.home);
         let asked = upstream::check(&settings, &platform, authority.as_ref(), &host);
-        findings.extend(serve::runtime()?.block_on(asked));
+        findings.extend(serve::to_the_end(async { Ok(asked.await) })?);
     }
     Ok(findings)
 }

@@ -82,7 +82,7 @@ pub fn run(args: &RunArgs, home: &HomeOption) -> Result<ExitCode, Failure> {
     let settings = config::load(&options, home)?;
     let _flush = telemetry::install_beside_a_command()?;
     dumps::refuse_for_ourselves();
-    serve::runtime()?.block_on(attend(args, home, settings))
+    serve::to_the_end(attend(args, home, settings))
 }
 
 async fn attend(

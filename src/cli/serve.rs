@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -27,7 +28,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     let _flush = telemetry::install()?;
     descriptors::raise();
     dumps::refuse();
-    runtime()?.block_on(async {
+    to_the_end(async {
         let gate = Gate::start(settings).await?;
         let (address, admin) = (gate.address()?, gate.admin_address());
         say(format, &greeting(address, admin, &gate.settings().home));
@@ -42,7 +43,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
     })
 }
 
-/// The runtime of a gate: one worker a core.
+/// A runtime with one worker a core.
 ///
 /// # Errors
 /// When the operating system gives no threads.
@@ -52,8 +53,20 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
+/// Runs `work` on a runtime of its own and waits for nothing else: a name that is being resolved
+/// cannot be called off, and whoever waits for our end is not to wait for that.
+///
+/// # Errors
+/// When the operating system gives no threads, and those of `work`.
+pub(super) fn to_the_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
 /// Resolve at the first and at the second SIGINT or SIGTERM. From now on SIGHUP does nothing, unless it comes because the
-/// terminal is gone.
+/// terminal is gone, and a file that may not grow any further (SIGXFSZ) does not end the process.
 ///
 /// # Errors
 /// When a handler cannot be installed.
@@ -63,6 +76,8 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let had_terminal = has_terminal();
+    // A handler is all it takes for the write to fail instead, which the ledger knows how to live with.
+    drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
     let (count, first) = watch::channel(0_u32);
     let second = first.clone();
     tokio::spawn(async move {
@@ -120,4 +135,29 @@ fn greeting(address: SocketAddr, admin: Option<SocketAddr>, home: &Path) -> Stri
          Operation:    {admin}\n",
         env!("CARGO_PKG_VERSION"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_end_does_not_wait_for_what_cannot_be_called_off() {
+        let (go_on, wait) = mpsc::channel::<()>();
+        let done = to_the_end(async {
+            let (begun, running) = tokio::sync::oneshot::channel();
+            // As a look-up of a name whose server does not answer.
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).ok();
+                wait.recv_timeout(Duration::from_secs(20))
+            });
+            running.await?;
+            Ok("done")
+        });
+        assert_eq!(done.unwrap(), "done");
+        assert!(go_on.send(()).is_ok(), "it was waited for");
+    }
 }

@@ -4,13 +4,17 @@
 //! Failures to *write* are no errors of anybody's: they are logged and retried by the writer while traffic goes on.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::soundness::is_damage;
 
 /// Why the ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The file could not be created or made private.
-    #[error("cannot create the ledger {}", path.display())]
+    /// The file could not be created, looked at or made private.
+    #[error("cannot create the ledger {}: {}", path.display(), mend_file(source))]
     Create {
         /// The file.
         path: PathBuf,
@@ -18,15 +22,64 @@ pub enum LedgerError {
         source: io::Error,
     },
     /// SQLite could not open it.
-    #[error("cannot open the ledger {}", path.display())]
+    #[error("cannot open the ledger {}: {}", path.display(), mend(source))]
     Open {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// It is not what SQLite wrote.
+    #[error(
+        "the ledger {0} is damaged ({found}); nothing was changed. To start a new one, move this one away with what \
+         is beside it: mkdir '{0}.old' && mv '{0}' '{0}'-* '{0}.old'. To save what can be read: \
+         sqlite3 '{0}' .recover | sqlite3 saved.db",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite found.
+        found: String,
+    },
+    /// It is missing or empty, and its WAL is not.
+    #[error(
+        "the ledger {} is missing or empty, but {} still holds {bytes} bytes of it, which opening would throw away; \
+         nothing was changed. Put the ledger back, or, to start a new one, move that file away",
+        path.display(), wal.display()
+    )]
+    Orphan {
+        /// The file.
+        path: PathBuf,
+        /// The WAL beside it.
+        wal: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// Its WAL is none, and opening would throw it away.
+    #[error(
+        "{1} is damaged, and opening the ledger would throw it away with the last records that are in it; nothing was \
+         changed. Put it right from a copy, or, to go on without those records, move it away: mv '{1}' '{1}.old'. \
+         Everything else is in {0}",
+        path.display(), wal.display()
+    )]
+    DamagedWal {
+        /// The file.
+        path: PathBuf,
+        /// The WAL beside it.
+        wal: PathBuf,
+    },
+    /// It is a database of somebody else's.
+    #[error(
+        "{} is a database, but not a ledger of tollgate; nothing was changed. Move it away, or choose another --home",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its tables could not be brought to this version's.
-    #[error("cannot bring the ledger {} from version {from} to version {to}", path.display())]
+    #[error("cannot bring the ledger {} from version {from} to version {to}: {}", path.display(), mend(source))]
     Migrate {
         /// The file.
         path: PathBuf,
@@ -56,6 +109,52 @@ pub enum LedgerError {
     Thread(#[source] io::Error),
 }
 
+impl LedgerError {
+    /// What SQLite said when the ledger at `path` was opened.
+    pub(super) fn opening(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        if is_damage(&source) {
+            let found = source.to_string();
+            Self::Damaged { path, found }
+        } else {
+            Self::Open { path, source }
+        }
+    }
+}
+
+/// What helps against an error of SQLite's.
+fn mend(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process holds it locked; end that process, and start again"
+        }
+        Some(ErrorCode::DiskFull) => "there is no room for it; make some, and start again",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "it may not be written; look at the owner and the mode of the file and of its directory, and whether the \
+             file system is mounted read-only"
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "it is damaged; `tollgate doctor` says what to do"
+        }
+        _ => {
+            "see that this user may write the file, those beside it (-wal, -shm) and its directory, and that the disk is \
+             well and has room"
+        }
+    }
+}
+
+/// What helps against an error of the file system's.
+fn mend_file(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "a directory stands in its place; move that away",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "there is no room for it; make some, and start again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only",
+        _ => "see that this user may write the file and its directory",
+    }
+}
+
 /// Why the ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -82,7 +181,7 @@ pub enum QueryError {
     #[error(transparent)]
     Open(#[from] LedgerError),
     /// A query failed.
-    #[error("cannot read the ledger")]
+    #[error("cannot read the ledger: {}", mend(.0))]
     Read(#[from] rusqlite::Error),
     /// A time was not understood.
     #[error(

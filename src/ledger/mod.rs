@@ -4,6 +4,7 @@
 //! reads them back for people and scripts. The file itself (columns, indices, versions) is in `schema`, the mapping
 //! between a record and its row in `row`. Who fills a record is the proxy's business, who prints it the commands'.
 
+mod clock;
 mod dimension;
 mod durations;
 mod error;
@@ -14,6 +15,7 @@ pub mod record;
 mod row;
 mod schema;
 pub mod since;
+mod soundness;
 mod span;
 pub mod stats;
 mod store;
@@ -29,6 +31,8 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod schema_tests;
 #[cfg(test)]
+mod soundness_tests;
+#[cfg(test)]
 mod sweep_tests;
 #[cfg(test)]
 mod writer_tests;
@@ -42,6 +46,7 @@ pub use record::{Entry, Identity, Outcome, Payload, UsageRecord};
 pub(crate) use row::source_name;
 pub use since::Since;
 pub(crate) use since::parse_age;
+pub use soundness::examine;
 pub use writer::{Committed, Ledger};
 
 /// The ledger's name in the home directory.

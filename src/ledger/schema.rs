@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::{LedgerError, QueryError};
+use super::soundness;
 
 /// Scripts that bring a file from version *n* to version *n* + 1. Never edited once released, only added to.
 const MIGRATIONS: &[&str] = &[V1, V2, V3];
@@ -188,20 +189,23 @@ INSERT INTO span_value
 
 /// Opens the ledger for the writer: creates it with mode 0600, brings it to this version, sets it up.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, LedgerError> {
+    soundness::look(path)?;
     make_private(path).map_err(|source| LedgerError::Create {
         path: path.to_owned(),
         source,
     })?;
-    let open = |source| LedgerError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let open = |source| LedgerError::opening(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
     // Before WAL mode is set: a file of a newer version is left exactly as it is.
     let found = version(&connection).map_err(open)?;
     refuse_newer(path, found)?;
+    if found == 0 && has_tables(&connection).map_err(open)? {
+        return Err(LedgerError::Foreign {
+            path: path.to_owned(),
+        });
+    }
     // Only before the first page is written: an older file keeps its free pages and fills them again.
     if is_empty(&connection).map_err(open)? {
         connection
@@ -223,10 +227,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, QueryError> {
             path: path.to_owned(),
         });
     }
-    let open = |source| LedgerError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let open = |source| LedgerError::opening(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(open)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
@@ -313,6 +314,12 @@ fn refuse_newer(path: &Path, found: u32) -> Result<(), LedgerError> {
         });
     }
     Ok(())
+}
+
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| {
+        row.get::<_, i64>(0).map(|tables| tables > 0)
+    })
 }
 
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {

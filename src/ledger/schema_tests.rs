@@ -91,7 +91,7 @@ fn a_file_that_is_no_database_says_so() {
     let path = directory.path().join("ledger.db");
     fs::write(&path, vec![b'x'; 4096]).unwrap();
     let error = open_for_writing(&path).unwrap_err();
-    assert!(matches!(error, LedgerError::Open { .. }), "{error}");
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
 }
 
 #[test]

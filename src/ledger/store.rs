@@ -6,14 +6,17 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::error::LedgerError;
 use super::options::Retention;
+use super::record::{Entry, Payload, UsageRecord};
 use super::sweep::Removed;
 use super::writer::Queued;
-use super::{row, schema, span, sweep};
+use super::{row, schema, soundness, span, sweep};
 
 /// The connection and what is prepared for it.
 pub(super) struct Store {
@@ -50,9 +53,13 @@ const CHECKPOINT_WHEN_IDLE: u32 = 1000;
 /// Growth after which it is checkpointed whoever waits: 32 MiB.
 const CHECKPOINT_ANYWAY: u32 = 8000;
 
+/// How long a start waits for the check of the whole file; a second is enough for some hundred megabytes.
+const CHECK: Duration = Duration::from_secs(1);
+
 impl Store {
+    /// Opens a file that can be written, as far as that can be told beforehand.
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
-        Ok(Self {
+        let mut store = Self {
             path: path.to_owned(),
             connection: schema::open_for_writing(path)?,
             insert_exchange: row::insert_exchange_sql(),
@@ -62,7 +69,63 @@ impl Store {
             unspanned: SPAN_ROWS,
             unmeasured: MEASURE_AFTER,
             checkpointed_at: 0,
-        })
+        };
+        let opening = |source| LedgerError::opening(path, source);
+        // What is damaged is left as it is: nothing of a WAL is moved into the file when it is closed again.
+        store.checkpoint_at_the_end(false).map_err(opening)?;
+        let damage = soundness::damage(&store.connection, CHECK).map_err(opening)?;
+        let damage = match damage {
+            Some(found) => Some(found),
+            None => store.try_out().map_err(opening)?,
+        };
+        if let Some(found) = damage {
+            return Err(LedgerError::Damaged {
+                path: path.to_owned(),
+                found,
+            });
+        }
+        store.checkpoint_at_the_end(true).map_err(opening)?;
+        Ok(store)
+    }
+
+    fn checkpoint_at_the_end(&self, yes: bool) -> rusqlite::Result<bool> {
+        let no = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        self.connection.set_db_config(no, !yes)
+    }
+
+    /// Writes a record and takes it back, which finds what the check had no time for: damage where records are written,
+    /// and tables that are not there. What is wrong, if anything is.
+    fn try_out(&mut self) -> rusqlite::Result<Option<String>> {
+        let begun = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = match begun {
+            Ok(transaction) => transaction,
+            // Somebody else is writing to it, so it can be written.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let id = uuid::Uuid::now_v7().to_string();
+        let time = "1970-01-01T00:00:00Z".to_owned();
+        let record = UsageRecord::new(id, time, Entry::Tunnel, String::new());
+        let tried = transaction
+            .prepare(&self.insert_exchange)
+            .and_then(|mut insert| row::insert_exchange(&mut insert, &record, &mut self.scratch))
+            .and_then(|_| transaction.prepare(&self.insert_payload))
+            .and_then(|mut insert| {
+                row::insert_payload(&mut insert, &record.id, &Payload::default())
+            });
+        transaction.rollback()?;
+        match tried {
+            Ok(()) => Ok(None),
+            // A statement that cannot be compiled: the tables are not ours.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+                Ok(Some(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits `batch` in one transaction and tells which of it SQLite will never take. An error means that nothing of
@@ -127,11 +190,11 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Removes a little of what need not be kept at `now_ms`.
+    /// Removes a little of what need not be kept at `now_ms`; if that is not known, nothing for its age.
     pub(super) fn sweep(
         &mut self,
         retention: &Retention,
-        now_ms: i64,
+        now_ms: Option<i64>,
     ) -> rusqlite::Result<Removed> {
         sweep::step(&mut self.connection, retention, now_ms)
     }

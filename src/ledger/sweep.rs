@@ -42,15 +42,15 @@ impl Removed {
     }
 }
 
-/// One step at `now_ms`. When it removed nothing there is nothing left to remove.
+/// One step at `now_ms`; if that is not known, nothing is old. When it removed nothing there is nothing left to remove.
 pub(super) fn step(
     connection: &mut Connection,
     retention: &Retention,
-    now_ms: i64,
+    now_ms: Option<i64>,
 ) -> rusqlite::Result<Removed> {
     let mut removed = Removed::default();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if let Some(age) = retention.age {
+    if let (Some(age), Some(now_ms)) = (retention.age, now_ms) {
         let age = i64::try_from(age.whole_milliseconds()).unwrap_or(i64::MAX);
         removed = older_than(&transaction, now_ms.saturating_sub(age))?;
     }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use time::Duration;
 use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
 
 use super::options::{LedgerOptions, Retention};
 use super::query::{Query, Reader};
@@ -249,15 +250,59 @@ async fn it_happens_by_itself() {
     }
     let young = commit(&ledger, "2999-12-31T00:00:00Z", None).await;
     assert_eq!(ledger.close().await, 0);
-    let _ledger = open(&path, "3650d");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let ledger = open(&path, "3650d");
+    ledger.vouch(OffsetDateTime::now_utc(), Instant::now());
+    until_left(&path, &[young]);
+}
+
+/// Waits until these are all that is left.
+fn until_left(path: &Path, ids: &[String]) {
+    let deadline = Instant::now() + std::time::Duration::from_secs(60);
     loop {
-        let left = all(&path);
-        if left.len() == 1 {
-            assert_eq!(left[0].id, young);
-            break;
+        let left: Vec<String> = all(path).into_iter().map(|record| record.id).collect();
+        if left == ids {
+            return;
         }
-        assert!(std::time::Instant::now() < deadline, "{} left", left.len());
-        tokio::task::yield_now().await;
+        assert!(Instant::now() < deadline, "{} left", left.len());
+        std::thread::yield_now();
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_of_what_upstreams_say_makes_nothing_old() {
+    let (_directory, path) = home();
+    let ledger = open(&path, "30d");
+    commit(&ledger, "1999-11-01T00:00:00Z", of_size(10)).await;
+    let mut kept = Vec::new();
+    for time in ["1999-12-02T00:00:00Z", "1999-12-31T00:00:00Z"] {
+        kept.push(commit(&ledger, time, of_size(10)).await);
+    }
+    // By our own clock all of it is old enough to go; by theirs, only the first.
+    ledger.vouch(datetime!(1999-12-31 12:00 UTC), Instant::now());
+    until_left(&path, &kept);
+    assert!(
+        ledger
+            .sweep(unix_ms(datetime!(1999-12-31 12:00 UTC)))
+            .await
+            .is_nothing()
+    );
+    assert_eq!(payloads(&path), kept);
+}
+
+#[tokio::test]
+async fn nothing_is_old_before_anybody_has_said_what_time_it_is_and_size_is_size() {
+    let (_directory, path) = home();
+    let ledger = open(&path, LONG);
+    for _ in 0..6 {
+        commit(&ledger, "1999-11-01T00:00:00Z", of_size(MIB)).await;
+    }
+    assert_eq!(ledger.close().await, 0);
+    let ledger = open(&path, "30d,4MiB");
+    let removed = ledger.sweep(None).await;
+    assert_eq!(removed.exchanges, 0);
+    assert!(removed.payloads >= 2, "{removed:?}");
+    // The row committed last always stays.
+    let last = all(&path)[5].id.clone();
+    ledger.vouch(OffsetDateTime::now_utc(), Instant::now());
+    until_left(&path, &[last]);
 }

@@ -1,14 +1,12 @@
 //! When the writer thread removes what need not be kept: while nobody waits, or for a small share of its time.
 //!
 //! Once a minute it looks whether there is anything to remove, and then takes one small step after the other with rests
-//! between them, short ones while the ledger is idle and long ones while it is not. What a step does is left to `sweep`.
+//! between them, short ones while the ledger is idle and long ones while it is not. What a step does is left to `sweep`,
+//! what time it is to `clock`.
 
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
-
 use super::options::Retention;
-use super::row;
 use super::store::Store;
 use super::sweep::Removed;
 
@@ -47,10 +45,14 @@ impl Sweeper {
         self.pause().is_some_and(|pause| pause.is_zero())
     }
 
-    /// Takes one step.
-    pub(super) fn step(&mut self, store: &mut Store, idle: bool) {
+    /// There may be something to remove.
+    pub(super) fn look_now(&mut self) {
+        self.due = Instant::now();
+    }
+
+    /// Takes one step at `now_ms`; if that is not known, nothing is old.
+    pub(super) fn step(&mut self, store: &mut Store, idle: bool, now_ms: Option<i64>) {
         let begun = Instant::now();
-        let now_ms = row::unix_ms(OffsetDateTime::now_utc());
         match store.sweep(&self.retention, now_ms) {
             Ok(removed) if removed.is_nothing() => {
                 self.report();
@@ -83,7 +85,7 @@ impl Sweeper {
 
     /// Takes steps until there is nothing to remove at `now_ms`.
     #[cfg(test)]
-    pub(super) fn run(&self, store: &mut Store, now_ms: i64) -> Removed {
+    pub(super) fn run(&self, store: &mut Store, now_ms: Option<i64>) -> Removed {
         let mut all = Removed::default();
         loop {
             let removed = store.sweep(&self.retention, now_ms).unwrap_or_default();

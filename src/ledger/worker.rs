@@ -25,9 +25,11 @@ pub(super) enum Command {
     Commit(Box<Queued>),
     Flush(oneshot::Sender<usize>),
     Close(oneshot::Sender<usize>),
+    /// Somebody has said what time it is: what need not be kept can be removed.
+    Sweep,
     /// Removes at this time what need not be kept, all of it.
     #[cfg(test)]
-    Sweep(i64, oneshot::Sender<super::sweep::Removed>),
+    SweepAt(Option<i64>, oneshot::Sender<super::sweep::Removed>),
     #[cfg(test)]
     Run(Box<dyn FnOnce(&rusqlite::Connection) + Send>),
 }
@@ -185,7 +187,9 @@ impl Worker {
     }
 
     fn sweep(&mut self) {
-        self.sweeper.step(&mut self.store, self.shared.is_idle());
+        let now_ms = self.shared.retention_ms();
+        let idle = self.shared.is_idle();
+        self.sweeper.step(&mut self.store, idle, now_ms);
         self.store.tidy(self.shared.is_idle());
     }
 
@@ -209,8 +213,9 @@ impl Worker {
                 self.closing = Some(Closing::new(Some(done)));
                 self.try_now();
             }
+            Command::Sweep => self.sweeper.look_now(),
             #[cfg(test)]
-            Command::Sweep(now_ms, done) => {
+            Command::SweepAt(now_ms, done) => {
                 done.send(self.sweeper.run(&mut self.store, now_ms)).ok();
             }
             #[cfg(test)]

@@ -14,12 +14,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::clock::VouchedClock;
 use super::error::LedgerError;
 use super::options::{Durability, LedgerOptions};
 use super::record::{Outcome, Payload, UsageRecord};
+use super::row;
 use super::worker::{Command, Worker};
 
 /// The ledger, open for writing. Clones share one queue and one writer thread.
@@ -50,6 +53,9 @@ pub const QUEUE_DEADLINE: Duration = Duration::from_millis(250);
 
 /// How long [`Ledger::close`] and [`Ledger::flush`] wait for what is queued.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How far our clock may be ahead of an upstream's before that is worth a word.
+const AHEAD: time::Duration = time::Duration::hours(1);
 
 /// What the queue may hold.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +90,8 @@ pub(super) struct Shared {
     overflowing: AtomicBool,
     lost_records: AtomicU64,
     lost_payloads: AtomicU64,
+    /// What time it is for retention, where that goes by age.
+    clock: Option<VouchedClock>,
     pub(super) transactions: AtomicU64,
 }
 
@@ -131,6 +139,7 @@ impl Ledger {
             overflowing: AtomicBool::new(false),
             lost_records: AtomicU64::new(0),
             lost_payloads: AtomicU64::new(0),
+            clock: options.retention.age.map(|_| VouchedClock::default()),
             transactions: AtomicU64::new(0),
         });
         // Unbounded as a channel: what bounds it are the permits that every queued record holds.
@@ -169,13 +178,18 @@ impl Ledger {
             Some(committed)
         };
         if self.commands.send(Command::Commit(queued)).is_err() {
+            self.shared.ended();
             return Committed::Lost;
         }
         let Some(committed) = committed else {
             return Committed::Queued;
         };
         match timeout(COMMIT_DEADLINE, committed).await {
-            Ok(answer) => answer.unwrap_or(Committed::Lost),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => {
+                self.shared.ended();
+                Committed::Lost
+            }
             Err(_) => {
                 self.shared.stalled();
                 // Should the writer have come back at this very moment, it looks around once more.
@@ -183,6 +197,25 @@ impl Ledger {
                 self.commands.send(Command::Flush(left)).ok();
                 Committed::Queued
             }
+        }
+    }
+
+    /// An upstream that TLS vouches for said at the moment `at` that it was `date`. Retention goes by that where our own
+    /// clock is ahead of it.
+    pub fn vouch(&self, date: OffsetDateTime, at: std::time::Instant) {
+        let Some(clock) = &self.shared.clock else {
+            return;
+        };
+        let ahead = OffsetDateTime::now_utc() - date - at.elapsed();
+        if clock.is_news(ahead > AHEAD) {
+            tracing::warn!(
+                seconds = ahead.whole_seconds(),
+                "this machine's clock is ahead of an upstream's; how old records are is reckoned by the upstream's"
+            );
+        }
+        if clock.tell(row::unix_ms(date), at) {
+            // Should the writer be gone, there is nothing to remove either.
+            self.commands.send(Command::Sweep).ok();
         }
     }
 
@@ -245,10 +278,20 @@ impl Ledger {
 
     /// Removes everything that need not be kept at `now_ms`.
     #[cfg(test)]
-    pub(super) async fn sweep(&self, now_ms: i64) -> super::sweep::Removed {
+    pub(super) async fn sweep(&self, now_ms: impl Into<Option<i64>>) -> super::sweep::Removed {
         let (removed, answer) = oneshot::channel();
-        self.commands.send(Command::Sweep(now_ms, removed)).unwrap();
+        let command = Command::SweepAt(now_ms.into(), removed);
+        self.commands.send(command).unwrap();
         answer.await.unwrap()
+    }
+
+    /// Runs `action` on the writer's thread and waits for nothing.
+    #[cfg(test)]
+    pub(super) fn on_writer_without_answer(
+        &self,
+        action: impl FnOnce(&rusqlite::Connection) + Send + 'static,
+    ) {
+        self.commands.send(Command::Run(Box::new(action))).unwrap();
     }
 
     /// Runs `action` on the writer's thread and connection.
@@ -355,6 +398,12 @@ impl Drop for Queued {
 }
 
 impl Shared {
+    /// What time it is for retention by age, if that can be told.
+    pub(super) fn retention_ms(&self) -> Option<i64> {
+        let wall = row::unix_ms(OffsetDateTime::now_utc());
+        self.clock.as_ref()?.now(wall, std::time::Instant::now())
+    }
+
     /// Permits, at once if there are any; waits until `deadline` unless the ledger is failing, when waiting is idle.
     async fn take(
         &self,
@@ -385,6 +434,15 @@ impl Shared {
     fn stalled(&self) {
         if !self.failing.swap(true, Ordering::Relaxed) {
             tracing::error!("the ledger takes longer than it may; records wait in memory");
+        }
+    }
+
+    /// The writer is gone and takes nothing any more: what comes now is lost, and nobody shall wait for it.
+    fn ended(&self) {
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the ledger is closed; records are lost until the gate is started again"
+            );
         }
     }
 

@@ -101,7 +101,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// The TLS handshake failed.
-    #[error("TLS with {host} failed: {source}")]
+    #[error("TLS with {host} failed: {source}{}", clock_hint(source))]
     Tls {
         /// The name verified.
         host: String,
@@ -411,6 +411,18 @@ impl Dialer {
             Class::Private => self.private == PrivateDestinations::Allow,
             Class::Public => true,
         }
+    }
+}
+
+/// A certificate whose time seems not to have come, or to be over, may only be looked at with the wrong clock.
+fn clock_hint(error: &io::Error) -> &'static str {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    match error {
+        Some(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        )) => "; or it is the clock of the machine that tollgate runs on that is wrong",
+        _ => "",
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, WriteHalf};
@@ -135,6 +136,9 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAdd
     }
 }
 
+/// How long a head that has begun may take to be complete once the gate stops.
+const LAST_HEADS: Duration = Duration::from_secs(2);
+
 struct Connection<'a> {
     services: &'a Services,
     client: SocketAddr,
@@ -167,6 +171,10 @@ impl Connection<'_> {
             let user = proxy_user.as_deref();
             let step = self.serve_request(&scope, user, &mut client, &mut writer);
             match step.await {
+                // What was sent behind it is a new request.
+                Step::After(Afterwards::Keep) if self.services.is_draining() => {
+                    break Step::After(Afterwards::Close);
+                }
                 Step::After(Afterwards::Keep) => {}
                 step => break step,
             }
@@ -182,7 +190,10 @@ impl Connection<'_> {
                 Next::Done
             }
             Step::After(Afterwards::Linger) => {
-                linger(&mut client.reader, &mut writer).await;
+                tokio::select! {
+                    () = linger(&mut client.reader, &mut writer) => {}
+                    () = self.services.cut() => {}
+                }
                 Next::Done
             }
             Step::Open {
@@ -323,7 +334,11 @@ impl Connection<'_> {
                 }
             }
         };
-        timeout(timeouts.head, whole).await.unwrap_or(Ok(None))
+        tokio::select! {
+            biased;
+            head = timeout(timeouts.head, whole) => head.unwrap_or(Ok(None)),
+            () = self.services.draining_for(LAST_HEADS) => Ok(None),
+        }
     }
 
     async fn refuse_head(

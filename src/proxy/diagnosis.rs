@@ -1,7 +1,10 @@
 //! Says why AWS refused a request's credentials, in the record's notes and in one line of the log. The answer itself is
 //! passed on as it is.
 //!
-//! What can be wrong is `aws::diagnose`'s business; here is what it needs to know of the answer.
+//! What can be wrong is `aws::diagnose`'s business; here is what it needs to know of the answer. The time that an answer
+//! tells is worth knowing to others as well.
+
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
@@ -10,17 +13,30 @@ use crate::ledger::UsageRecord;
 use crate::wire::http1::{RequestHead, ResponseHead};
 
 /// What of an answer a diagnosis is made from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Suspect {
-    answered: Option<OffsetDateTime>,
+    /// TLS vouches for who answers.
+    verified: bool,
+    answered: Option<(OffsetDateTime, Instant)>,
 }
 
 impl Suspect {
+    pub(super) fn new(verified: bool) -> Self {
+        Self {
+            verified,
+            answered: None,
+        }
+    }
+
     /// Notes what the upstream's clock shows.
     pub(super) fn answered(&mut self, head: &ResponseHead) {
-        if head.status() >= 400 {
-            self.answered = head.fields().text_of("date").and_then(http_date);
-        }
+        let date = head.fields().text_of("date").and_then(http_date);
+        self.answered = date.map(|date| (date, Instant::now()));
+    }
+
+    /// What the clock of an upstream showed and when, if it can be believed.
+    pub(super) fn told(&self) -> Option<(OffsetDateTime, Instant)> {
+        self.answered.filter(|_| self.verified)
     }
 
     /// Notes in `record` what is wrong with the credentials of `request`, if they were refused.
@@ -36,7 +52,10 @@ impl Suspect {
         let refusal = Refusal {
             status,
             error_type: record.error_type.as_deref(),
-            date: self.answered,
+            date: self
+                .answered
+                .filter(|_| status >= 400)
+                .map(|(date, _)| date),
         };
         let findings = diagnose(request, host, &refusal, now);
         if findings.is_empty() {

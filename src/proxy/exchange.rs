@@ -221,7 +221,8 @@ async fn both_ways(
         pin!(relay.pass_response(&mut upstream.reader, &mut upstream.buffer, writer));
     let mut sending = true;
     let mut stopped = pin!(relay.services.cut());
-    let mut last_words = pin!(tokio::time::sleep(LAST_WORDS));
+    let patience = LAST_WORDS.min(relay.services.settings.timeouts.body);
+    let mut last_words = pin!(tokio::time::sleep(patience));
     let mut dying = false;
     let mut drained = pin!(relay.drain.over());
     let early = loop {
@@ -241,7 +242,7 @@ async fn both_ways(
                     RequestEnd::HalfClosed => {}
                     RequestEnd::UpstreamGone => {
                         dying = true;
-                        last_words.as_mut().reset(Instant::now() + LAST_WORDS);
+                        last_words.as_mut().reset(Instant::now() + patience);
                     }
                 }
             }
@@ -294,7 +295,14 @@ impl Answer<'_> {
             writer.write_all(&bytes).await?;
             writer.flush().await
         };
-        match tokio::time::timeout(self.services.settings.timeouts.body, sent).await {
+        let limit = self.services.settings.timeouts.body;
+        let sent = tokio::select! {
+            biased;
+            sent = tokio::time::timeout(limit, sent) => sent,
+            // Who takes nothing is not waited for when nothing may go on; others have it by now.
+            () = self.services.cut() => return Afterwards::Drop,
+        };
+        match sent {
             Ok(Ok(())) if close => Afterwards::Linger,
             Ok(Ok(())) => Afterwards::Keep,
             _ => Afterwards::Drop,
@@ -342,5 +350,12 @@ fn no_response(why: &NoResponse) -> Reply {
             Kind::UpstreamProtocol
         }
     };
-    Reply::new(kind, why.to_string())
+    let message = match why {
+        // A retry is the caller's to decide, who knows what a second answer costs.
+        NoResponse::Closed(_) => format!(
+            "{why}. It may or may not have worked on the call, which was not sent a second time"
+        ),
+        _ => why.to_string(),
+    };
+    Reply::new(kind, message)
 }

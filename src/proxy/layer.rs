@@ -93,6 +93,7 @@ impl Layer {
                 services.metrics.tls_failed();
                 None
             }
+            Err(NoTls::Stopping) => None,
         }
     }
 
@@ -114,7 +115,12 @@ impl Layer {
             let config = config(services, &scope, hello.client_hello().server_name()).await;
             hello.into_stream(config).await
         };
-        let stream = match timeout(services.settings.timeouts.handshake, accept).await {
+        let accepted = tokio::select! {
+            accepted = timeout(services.settings.timeouts.handshake, accept) => accepted,
+            // Whoever is not in yet is not let in any more.
+            () = services.draining() => return Err(NoTls::Stopping),
+        };
+        let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(NoTls::Failed { error, greeted }),
             Err(_) => return Err(NoTls::TooSlow),
@@ -148,6 +154,8 @@ pub(super) enum NoTls {
     Failed { error: io::Error, greeted: bool },
     /// It took too long.
     TooSlow,
+    /// The gate stops.
+    Stopping,
 }
 
 /// What is shown to a client that asks for `server_name`.

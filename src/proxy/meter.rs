@@ -149,7 +149,9 @@ impl<'a> Meter<'a> {
             observer,
             payload,
             session: learns.then(Vec::new),
-            suspect: plan.observed.then(Suspect::default),
+            suspect: plan
+                .observed
+                .then(|| Suspect::new(plan.origin.scheme == Scheme::Https)),
             terms: Terms {
                 // Behind a name that does not tell, a call of Bedrock Runtime is one all the same.
                 endpoint: endpoint.or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
@@ -291,6 +293,7 @@ impl<'a> Meter<'a> {
                 record.model = seen.model;
             }
         }
+        let told = suspect.as_ref().and_then(Suspect::told);
         if let Some(suspect) = suspect {
             suspect.explain(self.head, &mut record, OffsetDateTime::now_utc());
         }
@@ -299,6 +302,7 @@ impl<'a> Meter<'a> {
             payload: payload.map(|capture| capture.payload),
             untold,
             terms,
+            told,
             session: session
                 .filter(|_| accepted && whole)
                 .and_then(|answer| sts::session(&answer)),

@@ -8,7 +8,7 @@
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
 //! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.
-//! - `tunnel`: what is never opened.
+//! - `tunnel`: what is never opened; `traffic`: what can be seen of it all the same.
 //! - `reply`, `explain`, `landing`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
 
@@ -31,13 +31,14 @@ pub mod relay;
 pub mod reply;
 pub mod route;
 pub mod settle;
+mod traffic;
 pub mod tunnel;
 
 #[cfg(test)]
 mod route_tests;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -97,6 +98,9 @@ impl Services {
         if let Some(session) = settled.session.take() {
             self.sessions.learn(session);
         }
+        if let Some((date, at)) = settled.told {
+            self.ledger.vouch(date, at);
+        }
         let (record, payload) = settled.finish(&self.settings).await;
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
@@ -123,6 +127,21 @@ impl Services {
         let mut recording = self.recording.subscribe();
         if recording.wait_for(|records| *records == 0).await.is_err() {
             tracing::debug!("nobody is left who could make a record");
+        }
+    }
+
+    /// Whether the gate takes no new requests.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
+    /// Resolves when the gate has taken no new requests for `grace`, or when nothing may go on.
+    pub async fn draining_for(&self, grace: Duration) {
+        self.draining().await;
+        tokio::select! {
+            () = tokio::time::sleep(grace) => {}
+            () = self.cut() => {}
         }
     }
 

@@ -5,7 +5,9 @@
 
 use std::sync::Once;
 use std::thread;
+use std::time::Instant;
 
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::{caller, redact};
@@ -36,6 +38,8 @@ pub struct Settled {
     pub untold: Option<Untold>,
     /// What the price depends on besides the record.
     pub terms: Terms,
+    /// What time it was where it was answered, and when we heard that.
+    pub told: Option<(OffsetDateTime, Instant)>,
     /// The session that it issued, if it was STS who answered.
     pub session: Option<sts::Session>,
 }
@@ -74,6 +78,7 @@ impl Settled {
             payload,
             untold: None,
             terms: Terms::default(),
+            told: None,
             session: None,
         }
     }

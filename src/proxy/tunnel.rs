@@ -1,17 +1,21 @@
 //! Blind tunnels: bytes both ways, never opened, counted only as bytes. RFC 9110 §9.3.6.
 //!
 //! The upstream is dialled before the 200, so that a failure is an answer. Either side may stop sending while the other
-//! goes on.
+//! goes on. A tunnel ends with both of its sides; before that in two cases: one side has ended and the other is silent for
+//! as long as an upstream may be, or the gate stops and nobody is waited for (`traffic`).
 
-use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::copy_bidirectional;
 
 use super::Services;
+use super::closing::{answer_and_linger, send, shut_down};
 use super::meter::Arrival;
 use super::reply::{Kind, Reply};
 use super::settle::Settled;
+use super::traffic::{Counted, Traffic};
 use crate::ledger::{Entry, Identity, Outcome, UsageRecord};
 use crate::net::dial::{DialError, Reach};
 use crate::net::stream::{BoxDuplex, Prefixed};
@@ -43,29 +47,62 @@ pub async fn run(
             record.status = Some(reply.status());
             tracing::warn!(client = %arrival.client, host, code = reply.code(), "{}", reply.message);
             finish(services, arrival, record, reply.outcome()).await;
-            super::closing::answer_and_linger(client, &reply.plain("CONNECT", true)).await;
+            let answer = reply.plain("CONNECT", true);
+            tokio::select! {
+                biased;
+                () = answer_and_linger(client, &answer) => {}
+                () = services.cut() => {}
+            }
             return;
         }
     };
     record.status = Some(200);
-    if client.write_all(ESTABLISHED).await.is_err() || client.flush().await.is_err() {
+    if send(&mut client, ESTABLISHED).await.is_err() {
         finish(services, arrival, record, Outcome::ClientAborted).await;
         return;
     }
-    let traffic = Traffic::default();
-    let mut client = Counted::new(Prefixed::new(early, client), &traffic);
+    let traffic = Arc::new(Traffic::new());
+    let mut client = Counted::new(Prefixed::new(early, client), Arc::clone(&traffic));
     let ended = tokio::select! {
-        ended = copy_bidirectional(&mut client, &mut upstream) => ended.map(|_| ()),
-        () = traffic.silent(services.settings.timeouts.tunnel) => Err(io::ErrorKind::TimedOut.into()),
-        () = services.cut() => Err(io::ErrorKind::Interrupted.into()),
+        ended = copy_bidirectional(&mut client, &mut upstream) => match ended {
+            Ok(_) => Ended::BothSides,
+            Err(_) => Ended::Broken,
+        },
+        () = traffic.silent_for(services.settings.timeouts.tunnel) => Ended::Broken,
+        () = unused(services, &traffic) => Ended::Unused,
+        () = services.cut() => Ended::Broken,
     };
-    (record.request_bytes, record.response_bytes) = traffic.passed();
+    (record.request_bytes, record.response_bytes) = traffic.bytes();
     let outcome = match ended {
-        Ok(()) => Outcome::Complete,
-        Err(_) if client.failed => Outcome::ClientAborted,
-        Err(_) => Outcome::UpstreamAborted,
+        Ended::BothSides | Ended::Unused => Outcome::Complete,
+        Ended::Broken if client.failed => Outcome::ClientAborted,
+        Ended::Broken => Outcome::UpstreamAborted,
     };
     finish(services, arrival, record, outcome).await;
+    if matches!(ended, Ended::Unused) {
+        shut_down(&mut upstream).await;
+        shut_down(&mut client).await;
+    }
+}
+
+/// How a tunnel came to its end.
+enum Ended {
+    /// Each side has said everything.
+    BothSides,
+    /// The gate stops and nobody waits for anything.
+    Unused,
+    /// One side broke off, or we did.
+    Broken,
+}
+
+/// How long a tunnel that nobody waits for may be silent before a gate that stops closes it.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Resolves when the gate stops and the tunnel is one that a client keeps for later: the upstream had the last word, and
+/// that was a while ago. Whoever has asked and is not answered is let wait, as any other call is.
+async fn unused(services: &Services, traffic: &Traffic) {
+    services.draining().await;
+    traffic.answered_and_silent(QUIET).await;
 }
 
 async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, outcome: Outcome) {
@@ -81,105 +118,4 @@ fn refusal(error: &DialError) -> Reply {
         _ => Kind::UpstreamUnreachable,
     };
     Reply::new(kind, error.to_string())
-}
-
-use counted::{Counted, Traffic};
-
-/// A stream that counts, so that the numbers are known however the copy ends, and that knows which side failed.
-mod counted {
-    use std::io;
-    use std::pin::Pin;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::task::{Context, Poll, ready};
-    use std::time::Duration;
-
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    /// What has passed.
-    #[derive(Default)]
-    pub(super) struct Traffic {
-        read: AtomicU64,
-        written: AtomicU64,
-    }
-
-    impl Traffic {
-        /// From the client, and to it.
-        pub(super) fn passed(&self) -> (u64, u64) {
-            let (read, written) = (&self.read, &self.written);
-            (
-                read.load(Ordering::Relaxed),
-                written.load(Ordering::Relaxed),
-            )
-        }
-
-        /// Resolves when nothing has passed for `limit`, or up to a quarter longer.
-        pub(super) async fn silent(&self, limit: Duration) {
-            let mut before = self.passed();
-            let mut quiet = 0;
-            while quiet < 4 {
-                tokio::time::sleep(limit / 4).await;
-                let now = self.passed();
-                quiet = if now == before { quiet + 1 } else { 0 };
-                before = now;
-            }
-        }
-    }
-
-    pub(super) struct Counted<'a, S> {
-        inner: S,
-        traffic: &'a Traffic,
-        pub(super) failed: bool,
-    }
-
-    impl<'a, S> Counted<'a, S> {
-        pub(super) fn new(inner: S, traffic: &'a Traffic) -> Self {
-            Self {
-                inner,
-                traffic,
-                failed: false,
-            }
-        }
-
-        fn note<T>(&mut self, result: io::Result<T>) -> Poll<io::Result<T>> {
-            self.failed |= result.is_err();
-            Poll::Ready(result)
-        }
-    }
-
-    impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            let before = buf.filled().len();
-            let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-            let read = (buf.filled().len() - before) as u64;
-            self.traffic.read.fetch_add(read, Ordering::Relaxed);
-            self.note(result)
-        }
-    }
-
-    impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            let result = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
-            let written = *result.as_ref().unwrap_or(&0) as u64;
-            self.traffic.written.fetch_add(written, Ordering::Relaxed);
-            self.note(result)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            let result = ready!(Pin::new(&mut self.inner).poll_flush(cx));
-            self.note(result)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            let result = ready!(Pin::new(&mut self.inner).poll_shutdown(cx));
-            self.note(result)
-        }
-    }
 }

@@ -1,12 +1,14 @@
 //! Connections are kept and used again, never for two things at once, and never for a second try.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tollgate::ledger::Outcome;
 
 use crate::support::gate::Plan;
+use crate::support::traces::nothing_more;
 use crate::support::upstream::ELSEWHERE;
-use crate::support::{BEDROCK, Door, End, Gate, RawClient, RawUpstream};
+use crate::support::{BEDROCK, Door, End, Gate, Going, RawClient, RawUpstream};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -219,6 +221,99 @@ async fn a_warm_connection_that_breaks_under_a_request_costs_a_503_and_never_a_s
         client.expect(OK).await;
         assert_eq!(upstream.connections(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_warm_connection_that_is_closed_exactly_as_a_request_is_sent_costs_a_503_too() {
+    for going in Going::ALL {
+        let upstream = RawUpstream::tls().await;
+        let gate = Gate::before(&upstream).await;
+        let mut client = Door::Connect.open(&gate, BEDROCK).await;
+        client.send(post(Door::Connect, 1)).await;
+        let mut served = upstream.accept().await;
+        served.request().await;
+        served.send(OK).await;
+        client.expect(OK).await;
+        let rest = gate.traces(&upstream);
+        client.send(post(Door::Connect, 2)).await;
+        // It is on its way, and nobody will ever look at it. Nobody here can know that.
+        served.arrived().await;
+        going.go(served).await;
+        let answer = client.answer().await;
+        answer.assert_typed(503, "ServiceUnavailableException", "upstream-unreachable");
+        assert!(
+            answer.text().contains("not sent a second time"),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(
+            upstream.connections(),
+            1,
+            "{going:?}: the call was made again"
+        );
+        nothing_more("a warm connection that broke", rest, || {
+            gate.traces(&upstream)
+        })
+        .await;
+        let records = gate.stop().await.records();
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[1].outcome, Outcome::Failed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_the_end_of_a_warm_connection_and_a_request_cross_the_request_arrives_once_or_never()
+ {
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    let (mut answered, mut failed) = (0, 0);
+    for round in 0..60 {
+        client.send(post(Door::Connect, 2 * round)).await;
+        let mut served = upstream.accept().await;
+        served
+            .expect(post(Door::Connect, 2 * round).as_bytes())
+            .await;
+        served.send(OK).await;
+        client.expect(OK).await;
+        let connections = upstream.connections();
+        // Both at once; who is first is nobody's choice.
+        let going = Going::ALL[round % 3];
+        let closing = tokio::spawn(going.go(served));
+        client.send(post(Door::Connect, 2 * round + 1)).await;
+        closing.await.unwrap();
+        let arrival = async {
+            let mut fresh = upstream.accept().await;
+            fresh
+                .expect(post(Door::Connect, 2 * round + 1).as_bytes())
+                .await;
+            fresh.send(OK).await;
+            fresh.close().await;
+        };
+        let answer = {
+            let mut answer = pin!(client.answer());
+            tokio::select! {
+                answer = &mut answer => answer,
+                () = arrival => answer.await,
+            }
+        };
+        match answer.status() {
+            200 => {
+                answered += 1;
+                assert_eq!(upstream.connections(), connections + 1);
+            }
+            503 => {
+                failed += 1;
+                assert_eq!(upstream.connections(), connections, "it was made again");
+                if answer.field("connection").as_deref() == Some("close") {
+                    client = Door::Connect.open(&gate, BEDROCK).await;
+                }
+            }
+            other => panic!("{other}"),
+        }
+    }
+    println!("{answered} found the connection closed, {failed} were under way");
+    assert_eq!(gate.stop().await.records().len(), 120);
 }
 
 #[tokio::test]

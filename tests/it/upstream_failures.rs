@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use tollgate::config::HostPattern;
 use tollgate::ledger::{Entry, Outcome};
 
 use crate::support::gate::Plan;
+use crate::support::traces::nothing_more;
 use crate::support::upstream::ELSEWHERE;
 use crate::support::{BEDROCK, Door, End, Gate, Going, RawClient, RawUpstream, shown};
 
@@ -337,5 +339,122 @@ async fn silence_past_the_limit_is_a_typed_408_before_the_answer_and_a_cut_insid
     assert_eq!(
         gate.records().pop().unwrap().outcome,
         Outcome::UpstreamAborted
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_nothing_of_a_request_is_a_typed_503() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Plan::new()
+        .before(&upstream)
+        .with(|settings| settings.timeouts.body = Duration::from_millis(100))
+        .start()
+        .await;
+    let rest = gate.rest(&upstream).await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client
+        .send(format!(
+            "POST /model/m/converse HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 1000000000\r\n\r\n"
+        ))
+        .await;
+    let served = upstream.accept().await;
+    // More than all buffers on the way hold, less than is listened to once it is over.
+    client.send(vec![b'x'; 32 << 20]).await;
+    client
+        .answer()
+        .await
+        .assert_typed(503, "ServiceUnavailableException", "upstream-unreachable");
+    drop((client, served));
+    nothing_more("an upload that stuck", rest, || gate.traces(&upstream)).await;
+    assert_eq!(gate.stop().await.record().outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_a_typed_503() {
+    let host = "models.nowhere.invalid";
+    let gate = Plan::new()
+        .with(|settings| {
+            let pattern = HostPattern::parse(host).unwrap();
+            settings.hosts.intercept.push(pattern);
+        })
+        .start()
+        .await;
+    for door in [Door::Connect, Door::Forward, Door::Transparent] {
+        let mut client = door.open(&gate, host).await;
+        let target = door.target(host, "/model/m/converse");
+        client
+            .send(format!(
+                "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}"
+            ))
+            .await;
+        let answer = client.answer().await;
+        answer.assert_typed(503, "ServiceUnavailableException", "upstream-unreachable");
+        assert!(
+            answer
+                .text()
+                .contains("models.nowhere.invalid cannot be resolved"),
+            "{}",
+            answer.text()
+        );
+        let record = gate.records().pop().unwrap();
+        assert_eq!(record.outcome, Outcome::Failed);
+    }
+}
+
+/// A port that takes no more connections and does not say so, and what keeps it that way.
+#[cfg(target_os = "linux")]
+fn black_hole() -> (std::net::SocketAddr, Vec<socket2::Socket>) {
+    use socket2::{Domain, Socket, Type};
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut held = vec![listener];
+    // Nobody accepts, so the queue is full after one or two, and the kernel no longer answers.
+    loop {
+        assert!(held.len() < 100, "the queue never fills");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        if socket
+            .connect_timeout(&address.into(), Duration::from_millis(200))
+            .is_err()
+        {
+            return (address, held);
+        }
+        held.push(socket);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_upstream_that_never_answers_a_connect_is_a_typed_503() {
+    let (address, _held) = black_hole();
+    let gate = Plan::new()
+        .with(|settings| {
+            settings.dial_intercepted = Some(address);
+            settings.timeouts.connect = Duration::from_millis(200);
+        })
+        .start()
+        .await;
+    for door in [Door::Connect, Door::Route] {
+        let mut client = door.open(&gate, BEDROCK).await;
+        client.send(request(door)).await;
+        client.answer().await.assert_typed(
+            503,
+            "ServiceUnavailableException",
+            "upstream-unreachable",
+        );
+        assert_eq!(gate.records().pop().unwrap().outcome, Outcome::Failed);
+    }
+    // Whoever goes meanwhile is not waited for.
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client.send(request(Door::Connect)).await;
+    client.reset();
+    let left = gate.stop().await;
+    let outcomes: Vec<_> = left.records().iter().map(|record| record.outcome).collect();
+    assert!(
+        outcomes == [Outcome::Failed, Outcome::Failed, Outcome::ClientAborted]
+            || outcomes == [Outcome::Failed; 2],
+        "{outcomes:?}"
     );
 }

@@ -1,10 +1,14 @@
 //! The ledger and the disk it is on.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::chain;
 use super::finding::{Finding, Level};
-use crate::ledger::{FILE_NAME, QueryError, Reader};
+use crate::ledger::{FILE_NAME, LedgerError, QueryError, Reader, examine};
+
+/// How long the whole file is read for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 const MIB: u64 = 1024 * 1024;
 /// Less than this is soon full.
@@ -20,6 +24,7 @@ pub(super) fn check(home: &Path) -> Vec<Finding> {
 
 fn ledger(path: &Path) -> Finding {
     let read = || -> Result<(u32, i64), QueryError> {
+        examine(path, PATIENCE)?;
         let reader = Reader::open(path)?;
         Ok((reader.version()?, reader.last_seq()?))
     };
@@ -38,12 +43,27 @@ fn ledger(path: &Path) -> Finding {
             Finding::warn("ledger", error.to_string()).mend("tollgate serve")
         }
         Err(error) => {
-            let mend = format!(
-                "move it away to start a new one: mv '{0}' '{0}.old'",
-                path.display()
-            );
+            let mend = mend(&error, path);
             Finding::fail("ledger", chain(&error)).mend(mend)
         }
+    }
+}
+
+/// The line that lets the gate start again, and keeps what there is.
+fn mend(error: &QueryError, path: &Path) -> String {
+    match error {
+        QueryError::Open(LedgerError::Orphan { wal, .. } | LedgerError::DamagedWal { wal, .. }) => {
+            format!("move it away: mv '{0}' '{0}.old'", wal.display())
+        }
+        // Whatever it is, it is not the file.
+        QueryError::Open(LedgerError::Open { .. }) => format!(
+            "see who else uses it, and whether this user may: fuser -v '{0}'; ls -l '{0}'*",
+            path.display()
+        ),
+        _ => format!(
+            "move it away with what is beside it, to start a new one: mkdir '{0}.old' && mv '{0}' '{0}'-* '{0}.old'",
+            path.display()
+        ),
     }
 }
 

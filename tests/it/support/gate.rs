@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -23,8 +24,9 @@ use tollgate::simulator::{Simulator, SimulatorOptions};
 
 use super::door::Port;
 use super::peer::{Peer, with_handle};
+use super::traces::{Traces, connections, nothing_more};
 use super::upstream::RawUpstream;
-use super::{BEDROCK, within};
+use super::{BEDROCK, until_so, within};
 
 /// A running gate. Ends with the test.
 pub(crate) struct Gate {
@@ -36,6 +38,8 @@ pub(crate) struct Gate {
     stop: oneshot::Sender<()>,
     at_once: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    /// How many there were before it.
+    tasks: usize,
 }
 
 impl Deref for Gate {
@@ -50,6 +54,8 @@ impl Deref for Gate {
 pub(crate) struct Stopping {
     home: TempDir,
     serving: JoinHandle<()>,
+    address: SocketAddr,
+    tasks: usize,
 }
 
 /// What a gate left behind.
@@ -162,6 +168,7 @@ impl Plan {
 
     async fn try_start_in(self, at: &Path) -> Result<Gate, StartError> {
         let Self { settings, home } = self;
+        let tasks = alive_tasks();
         let gate = tollgate::app::Gate::start(settings).await?;
         let address = gate.address().unwrap();
         let admin = gate.admin_address();
@@ -186,8 +193,15 @@ impl Plan {
             stop,
             at_once,
             serving,
+            tasks,
         })
     }
+}
+
+/// How many tasks there are besides the one that asks.
+fn alive_tasks() -> usize {
+    let own = usize::from(tokio::task::try_id().is_some());
+    Handle::current().metrics().num_alive_tasks() - own
 }
 
 impl Gate {
@@ -215,7 +229,7 @@ impl Gate {
     pub(crate) async fn stop_at_once(self) -> Left {
         self.at_once.send(()).ok();
         self.stop.send(()).ok();
-        within("the gate's end", self.serving).await.unwrap();
+        Self::ended(self.serving, self.port.address, self.tasks).await;
         Left { home: self.home }
     }
 
@@ -230,6 +244,8 @@ impl Gate {
         Stopping {
             home: self.home,
             serving: self.serving,
+            address: self.port.address,
+            tasks: self.tasks,
         }
     }
 
@@ -237,12 +253,49 @@ impl Gate {
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin.expect("a gate with an admin port")
     }
+
+    /// A gate that has ended has left no task and no connection, whatever was done to it.
+    async fn ended(serving: JoinHandle<()>, address: SocketAddr, tasks: usize) {
+        within("the gate's end", serving).await.unwrap();
+        let held = || connections(address, address).0;
+        until_so(
+            "the gate leaves nothing behind",
+            || held() == 0 && alive_tasks() <= tasks,
+            || {
+                format!(
+                    "{} connections, {} tasks, before it {tasks}",
+                    held(),
+                    alive_tasks()
+                )
+            },
+        )
+        .await;
+    }
+
+    /// What it holds while it is left alone, and what else runs here. Everything that it runs by itself is running then.
+    pub(crate) async fn rest(&self, upstream: &RawUpstream) -> Traces {
+        let mut probe = self.plain().await;
+        probe.half_close().await;
+        probe.end().await;
+        drop(probe);
+        let rest = Traces {
+            clients: 0,
+            ..self.traces(upstream)
+        };
+        nothing_more("a probe", rest, || self.traces(upstream)).await;
+        self.traces(upstream)
+    }
+
+    /// What it holds with clients and with `upstream`, and what else runs here.
+    pub(crate) fn traces(&self, upstream: &RawUpstream) -> Traces {
+        Traces::here(self.address, upstream.address)
+    }
 }
 
 impl Stopping {
     /// Waits for the end.
     pub(crate) async fn end(self) -> Left {
-        within("the gate's end", self.serving).await.unwrap();
+        Gate::ended(self.serving, self.address, self.tasks).await;
         Left { home: self.home }
     }
 }

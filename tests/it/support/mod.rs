@@ -7,6 +7,7 @@
 pub(crate) mod admin;
 pub(crate) mod canary;
 pub(crate) mod door;
+pub(crate) mod faults;
 pub(crate) mod frames;
 pub(crate) mod gate;
 pub(crate) mod generated;
@@ -19,11 +20,12 @@ pub(crate) mod reference;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod signing;
+pub(crate) mod traces;
 pub(crate) mod trickle;
 pub(crate) mod upstream;
 pub(crate) mod walk;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use door::Door;
 pub(crate) use gate::Gate;
@@ -47,14 +49,30 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until `holds`; a panic that names `what` when it never does.
-pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    within(what, wait).await;
+/// Waits until `holds`, which nothing announces.
+pub(crate) async fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_so(what, holds, || String::new()).await;
+}
+
+/// The same, and `found` tells what there is instead when it never holds.
+pub(crate) async fn until_so(
+    what: &str,
+    mut holds: impl FnMut() -> bool,
+    found: impl Fn() -> String,
+) {
+    let deadline = Instant::now() + DEADLINE;
+    // Most of it is so after a few turns of everybody else.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    while !holds() {
+        assert!(
+            Instant::now() < deadline,
+            "{what}: not within {DEADLINE:?}. {}",
+            found()
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Bytes as a person reads them in a failed assertion.

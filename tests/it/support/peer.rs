@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::message::{Framing, Message, request_framing, response_framing};
-use super::{shown, within};
+use super::{shown, until, within};
 
 /// Plain or TLS, and TLS in either.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -124,25 +124,45 @@ impl Peer {
 
     /// Reads a whole head, octet for octet.
     pub(crate) async fn head(&mut self) -> Vec<u8> {
+        let head = self.try_head().await;
+        self.expected("a head", head)
+    }
+
+    async fn try_head(&mut self) -> Result<Vec<u8>, End> {
         let end = self
-            .fill_until("a head", |bytes| memchr::memmem::find(bytes, b"\r\n\r\n"))
-            .await;
-        self.buffer.split_to(end + 4).to_vec()
+            .fill_until(|bytes| memchr::memmem::find(bytes, b"\r\n\r\n"))
+            .await?;
+        Ok(self.buffer.split_to(end + 4).to_vec())
     }
 
     /// Reads one line of a body, with its CRLF.
     pub(crate) async fn line(&mut self) -> Vec<u8> {
+        let line = self.try_line().await;
+        self.expected("a line", line)
+    }
+
+    async fn try_line(&mut self) -> Result<Vec<u8>, End> {
         let end = self
-            .fill_until("a line", |bytes| memchr::memmem::find(bytes, b"\r\n"))
-            .await;
-        self.buffer.split_to(end + 2).to_vec()
+            .fill_until(|bytes| memchr::memmem::find(bytes, b"\r\n"))
+            .await?;
+        Ok(self.buffer.split_to(end + 2).to_vec())
     }
 
     /// Reads exactly `length` octets.
     pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
-        self.fill_until("more octets", |bytes| (bytes.len() >= length).then_some(0))
-            .await;
-        self.buffer.split_to(length).to_vec()
+        let octets = self.try_exactly(length).await;
+        self.expected("more octets", octets)
+    }
+
+    async fn try_exactly(&mut self, length: usize) -> Result<Vec<u8>, End> {
+        self.fill_until(|bytes| (bytes.len() >= length).then_some(0))
+            .await?;
+        Ok(self.buffer.split_to(length).to_vec())
+    }
+
+    fn expected<T>(&self, what: &str, found: Result<T, End>) -> T {
+        found
+            .unwrap_or_else(|end| panic!("{end:?} instead of {what} after {}", shown(&self.buffer)))
     }
 
     /// Fails unless the next octets are these.
@@ -175,7 +195,13 @@ impl Peer {
 
     /// Reads one request.
     pub(crate) async fn request(&mut self) -> Message {
-        let head = self.head().await;
+        let request = self.try_request().await;
+        self.expected("a request", request)
+    }
+
+    /// Reads one request, if there is a whole one before the end.
+    pub(crate) async fn try_request(&mut self) -> Result<Message, End> {
+        let head = self.try_head().await?;
         let framing = request_framing(&head);
         self.body(head, framing).await
     }
@@ -187,7 +213,17 @@ impl Peer {
 
     /// Reads one final response to a request with `method`.
     pub(crate) async fn answer_to(&mut self, method: &str) -> Message {
-        let head = self.head().await;
+        let answer = self.try_answer_to(method).await;
+        self.expected("an answer", answer)
+    }
+
+    /// Reads one final response, if there is a whole one before the end.
+    pub(crate) async fn try_answer(&mut self) -> Result<Message, End> {
+        self.try_answer_to("POST").await
+    }
+
+    async fn try_answer_to(&mut self, method: &str) -> Result<Message, End> {
+        let head = self.try_head().await?;
         let framing = response_framing(&head, method);
         self.body(head, framing).await
     }
@@ -195,10 +231,11 @@ impl Peer {
     /// Reads the rest of a response whose head has been read.
     pub(crate) async fn body_behind(&mut self, head: Vec<u8>) -> Message {
         let framing = response_framing(&head, "POST");
-        self.body(head, framing).await
+        let answer = self.body(head, framing).await;
+        self.expected("the rest of an answer", answer)
     }
 
-    async fn body(&mut self, head: Vec<u8>, framing: Framing) -> Message {
+    async fn body(&mut self, head: Vec<u8>, framing: Framing) -> Result<Message, End> {
         let mut message = Message {
             head,
             wire: Vec::new(),
@@ -206,27 +243,24 @@ impl Peer {
         };
         match framing {
             Framing::Length(length) => {
-                message.wire = self.exactly(length).await;
+                message.wire = self.try_exactly(length).await?;
                 message.content.clone_from(&message.wire);
             }
-            Framing::Chunked => self.chunks(&mut message).await,
-            Framing::UntilClose => {
-                let (rest, end) = self.rest().await;
-                assert_eq!(
-                    end,
-                    End::Closed,
-                    "a body that the connection's end delimits was cut"
-                );
-                message.wire = rest;
-                message.content.clone_from(&message.wire);
-            }
+            Framing::Chunked => self.chunks(&mut message).await?,
+            Framing::UntilClose => match self.rest().await {
+                (rest, End::Closed) => {
+                    message.wire = rest;
+                    message.content.clone_from(&message.wire);
+                }
+                (_, end) => return Err(end),
+            },
         }
-        message
+        Ok(message)
     }
 
-    async fn chunks(&mut self, message: &mut Message) {
+    async fn chunks(&mut self, message: &mut Message) -> Result<(), End> {
         loop {
-            let line = self.line().await;
+            let line = self.try_line().await?;
             let digits: Vec<u8> = line
                 .iter()
                 .copied()
@@ -238,16 +272,16 @@ impl Peer {
             if size == 0 {
                 break;
             }
-            let data = self.exactly(size + 2).await;
+            let data = self.try_exactly(size + 2).await?;
             assert!(data.ends_with(b"\r\n"), "a chunk without its CRLF");
             message.wire.extend_from_slice(&data);
             message.content.extend_from_slice(&data[..size]);
         }
         loop {
-            let line = self.line().await;
+            let line = self.try_line().await?;
             message.wire.extend_from_slice(&line);
             if line == b"\r\n" {
-                return;
+                return Ok(());
             }
         }
     }
@@ -282,6 +316,11 @@ impl Peer {
         within("half-closing", self.stream.shutdown()).await
     }
 
+    /// Waits until something has arrived, and leaves it where it is.
+    pub(crate) async fn arrived(&self) {
+        until("something arrives", || self.socket.peek(&mut [0]).is_ok()).await;
+    }
+
     /// Closes in order.
     pub(crate) async fn close(mut self) {
         self.half_close().await;
@@ -299,14 +338,12 @@ impl Peer {
             .unwrap();
     }
 
-    async fn fill_until(&mut self, what: &str, find: impl Fn(&[u8]) -> Option<usize>) -> usize {
+    async fn fill_until(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> Result<usize, End> {
         loop {
             if let Some(at) = find(&self.buffer) {
-                return at;
+                return Ok(at);
             }
-            if let Err(end) = self.fill().await {
-                panic!("{end:?} instead of {what} after {}", shown(&self.buffer));
-            }
+            self.fill().await?;
         }
     }
 

@@ -44,6 +44,11 @@ impl RawUpstream {
         Self::start(Some(TlsAcceptor::from(Arc::new(config))), Some(ca_pem)).await
     }
 
+    /// The same with certificates of the test's own.
+    pub(crate) async fn tls_by(tls: TlsAcceptor) -> Self {
+        Self::start(Some(tls), None).await
+    }
+
     /// Speaks what it is told to.
     pub(crate) async fn plain() -> Self {
         Self::start(None, None).await
@@ -72,6 +77,16 @@ impl RawUpstream {
     /// The same without a deadline.
     pub(crate) async fn accept_some_time(&self) -> Peer {
         self.connections.lock().await.recv().await.unwrap()
+    }
+
+    /// The next connection, whenever it comes.
+    pub(crate) async fn accept_patiently(&self) -> Peer {
+        self.connections.lock().await.recv().await.unwrap()
+    }
+
+    /// How many connections wait for the test, their TLS open.
+    pub(crate) fn handed_over(&self) -> usize {
+        self.connections.try_lock().unwrap().len()
     }
 
     /// How many connections were accepted, TLS or not.
