@@ -8,6 +8,9 @@
 //! Traffic never depends on the disk: every wait here has a deadline, a ledger that cannot be written keeps records in
 //! memory, and what finds no room there is lost, counted and reported: first the payload, then the record.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod collected;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +24,9 @@ use super::error::LedgerError;
 use super::options::{Durability, LedgerOptions};
 use super::record::{Outcome, Payload, UsageRecord};
 use super::worker::{Command, Worker};
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use collected::Collected;
 
 /// The ledger, open for writing. Clones share one queue and one writer thread.
 #[derive(Clone, Debug)]
@@ -123,16 +129,7 @@ impl Ledger {
         options: &LedgerOptions,
         limits: QueueLimits,
     ) -> Result<Self, LedgerError> {
-        let shared = Arc::new(Shared {
-            slots: semaphore(limits.slots),
-            payload_bytes: semaphore(limits.payload_bytes),
-            limits,
-            failing: AtomicBool::new(false),
-            overflowing: AtomicBool::new(false),
-            lost_records: AtomicU64::new(0),
-            lost_payloads: AtomicU64::new(0),
-            transactions: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(limits));
         // Unbounded as a channel: what bounds it are the permits that every queued record holds.
         let (commands, received) = mpsc::channel();
         let worker = Worker::open(path, options, received, Arc::clone(&shared))?;
@@ -347,6 +344,19 @@ impl Drop for Queued {
 }
 
 impl Shared {
+    fn new(limits: QueueLimits) -> Self {
+        Self {
+            slots: semaphore(limits.slots),
+            payload_bytes: semaphore(limits.payload_bytes),
+            limits,
+            failing: AtomicBool::new(false),
+            overflowing: AtomicBool::new(false),
+            lost_records: AtomicU64::new(0),
+            lost_payloads: AtomicU64::new(0),
+            transactions: AtomicU64::new(0),
+        }
+    }
+
     /// Permits, at once if there are any; waits until `deadline` unless the ledger is failing, when waiting is idle.
     async fn take(
         &self,

@@ -71,14 +71,25 @@ enum Step {
 /// Serves the connection from `client` to its end.
 pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAddr) {
     crate::net::dial::tune(&socket);
+    let reached = socket.local_addr().ok().map(|address| address.ip());
+    serve_stream(services, Box::new(socket), client, reached).await;
+}
+
+/// [`serve`] for a connection that need not be a socket. `reached`: the address of ours that the client came in by.
+pub(crate) async fn serve_stream(
+    services: Arc<Services>,
+    stream: BoxDuplex,
+    client: SocketAddr,
+    reached: Option<IpAddr>,
+) {
     let connection = Connection {
         services: &services,
         client,
-        reached: socket.local_addr().ok().map(|address| address.ip()),
+        reached,
     };
     let scope = Scope::Port { server_name: None };
     let mut layer = Layer {
-        stream: Box::new(socket),
+        stream,
         buffer: BytesMut::new(),
         scope,
         secured: false,

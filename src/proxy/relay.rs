@@ -38,6 +38,8 @@ pub struct Relay<'a> {
     /// The client ended its sending side, and ours towards the upstream ends with it: that connection carries no
     /// further request.
     pub half_closed: AtomicBool,
+    /// The response's end is the connection's end: where it is cut, only a reset can tell.
+    pub undelimited: AtomicBool,
     /// What happens to the response once its client is gone.
     pub drain: Drain<'a>,
     /// A response that came whole is on its way to the ledger.
@@ -131,10 +133,7 @@ pub enum ResponseEnd {
     /// No final response head could be had.
     None(NoResponse),
     /// The response broke off after its head was passed on.
-    Cut {
-        /// Its framing shows that it is incomplete.
-        delimited: bool,
-    },
+    Cut,
     /// The client takes no more bytes.
     ClientGone,
 }
@@ -246,6 +245,8 @@ impl Relay<'_> {
         if let Err(error) = forward::response_head(&head, &mut pending) {
             return ResponseEnd::None(NoResponse::Refused(error.to_string()));
         }
+        let undelimited = framing == MessageFraming::UntilClose;
+        self.undelimited.store(undelimited, Ordering::Relaxed);
         self.meter.response_head(&head);
         let persistent =
             head.version() == Version::Http11 && !head.fields().lists("connection", "close");
@@ -333,7 +334,7 @@ impl Relay<'_> {
                 Err(error) if !pending.is_empty() => {
                     return Err(ResponseEnd::None(NoResponse::Framing(error)));
                 }
-                Err(error) => return Err(cut(&decoder, &error)),
+                Err(error) => return Err(cut(&error)),
             };
             let piece = buffer.split_to(taken);
             if decoder.ended() {
@@ -350,9 +351,9 @@ impl Relay<'_> {
                     self.settle().await;
                     return Ok(());
                 }
-                Ok(Ok(0)) => return Err(cut(&decoder, &"the connection ended inside the message")),
-                Ok(Err(error)) => return Err(cut(&decoder, &error)),
-                Err(_) => return Err(cut(&decoder, &"the upstream went silent")),
+                Ok(Ok(0)) => return Err(cut(&"the connection ended inside the message")),
+                Ok(Err(error)) => return Err(cut(&error)),
+                Err(_) => return Err(cut(&"the upstream went silent")),
             }
         }
     }
@@ -392,11 +393,9 @@ impl Relay<'_> {
     }
 }
 
-fn cut(decoder: &BodyDecoder, why: &dyn std::fmt::Display) -> ResponseEnd {
+fn cut(why: &dyn std::fmt::Display) -> ResponseEnd {
     tracing::debug!(%why, "the response broke off");
-    ResponseEnd::Cut {
-        delimited: !matches!(decoder, BodyDecoder::UntilClose),
-    }
+    ResponseEnd::Cut
 }
 
 fn take(

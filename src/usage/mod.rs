@@ -8,7 +8,7 @@
 
 mod answer;
 mod chunk;
-mod coding;
+pub(crate) mod coding;
 mod counts;
 pub mod estimate;
 mod family;
