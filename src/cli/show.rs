@@ -3,7 +3,7 @@
 //! Heads come from the ledger with their secrets masked already. Bodies are stored as they passed; how they are made
 //! readable is in `body`. `--json` prints the record with the payload as it is stored.
 
-mod body;
+pub(crate) mod body;
 #[cfg(test)]
 mod body_tests;
 pub(super) mod coding;

@@ -8,6 +8,9 @@
 //! Traffic never depends on the disk: every wait here has a deadline, a ledger that cannot be written keeps records in
 //! memory, and what finds no room there is lost, counted and reported: first the payload, then the record.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod collected;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +27,9 @@ use super::options::{Durability, LedgerOptions};
 use super::record::{Outcome, Payload, UsageRecord};
 use super::row;
 use super::worker::{Command, Worker};
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use collected::Collected;
 
 /// The ledger, open for writing. Clones share one queue and one writer thread.
 #[derive(Clone, Debug)]
@@ -131,17 +137,8 @@ impl Ledger {
         options: &LedgerOptions,
         limits: QueueLimits,
     ) -> Result<Self, LedgerError> {
-        let shared = Arc::new(Shared {
-            slots: semaphore(limits.slots),
-            payload_bytes: semaphore(limits.payload_bytes),
-            limits,
-            failing: AtomicBool::new(false),
-            overflowing: AtomicBool::new(false),
-            lost_records: AtomicU64::new(0),
-            lost_payloads: AtomicU64::new(0),
-            clock: options.retention.age.map(|_| VouchedClock::default()),
-            transactions: AtomicU64::new(0),
-        });
+        let clock = options.retention.age.map(|_| VouchedClock::default());
+        let shared = Arc::new(Shared::new(limits, clock));
         // Unbounded as a channel: what bounds it are the permits that every queued record holds.
         let (commands, received) = mpsc::channel();
         let worker = Worker::open(path, options, received, Arc::clone(&shared))?;
@@ -398,6 +395,20 @@ impl Drop for Queued {
 }
 
 impl Shared {
+    fn new(limits: QueueLimits, clock: Option<VouchedClock>) -> Self {
+        Self {
+            slots: semaphore(limits.slots),
+            payload_bytes: semaphore(limits.payload_bytes),
+            limits,
+            failing: AtomicBool::new(false),
+            overflowing: AtomicBool::new(false),
+            lost_records: AtomicU64::new(0),
+            lost_payloads: AtomicU64::new(0),
+            clock,
+            transactions: AtomicU64::new(0),
+        }
+    }
+
     /// What time it is for retention by age, if that can be told.
     pub(super) fn retention_ms(&self) -> Option<i64> {
         let wall = row::unix_ms(OffsetDateTime::now_utc());

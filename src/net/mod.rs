@@ -2,7 +2,7 @@
 
 mod address;
 pub mod ca;
-mod ca_chain;
+pub(crate) mod ca_chain;
 pub mod ca_error;
 pub mod ca_home;
 pub mod certificate_store;
@@ -11,7 +11,7 @@ pub mod descriptors;
 pub mod dial;
 pub mod expiry;
 mod issuance;
-mod name_constraints;
+pub(crate) mod name_constraints;
 pub(crate) mod ownership;
 pub mod pool;
 pub mod private_file;

@@ -46,7 +46,8 @@ impl std::fmt::Display for LeafName {
 /// A domain name in the form we compare: lower case, no trailing dot. `None` for what is not a domain name.
 pub(crate) fn domain(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    DnsName::try_from(name.as_str()).is_ok().then_some(name)
+    // What still ends in a dot had two of them.
+    (!name.ends_with('.') && DnsName::try_from(name.as_str()).is_ok()).then_some(name)
 }
 
 /// The domain under a pattern: `*.example.com` and `.example.com` stand for `example.com`.
@@ -253,6 +254,7 @@ mod tests {
             "*.example.com",
             "a b",
             "a..b",
+            "a..",
             "-",
             "[::1",
             "ex\u{e4}mple.com",

@@ -149,7 +149,7 @@ async fn reach(dialer: &Dialer, proxy: &UpstreamProxy) -> Result<BoxDuplex, Prox
 }
 
 /// Asks for a tunnel. Returns what came behind the proxy's consent, which is the host's already.
-async fn ask(
+pub(crate) async fn ask(
     stream: &mut BoxDuplex,
     proxy: &UpstreamProxy,
     target: &str,

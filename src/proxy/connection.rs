@@ -72,12 +72,23 @@ enum Step {
 /// Serves the connection from `client` to its end.
 pub async fn serve(services: Arc<Services>, socket: TcpStream, client: SocketAddr) {
     crate::net::dial::tune(&socket);
+    let reached = socket.local_addr().ok().map(|address| address.ip());
+    serve_stream(services, Box::new(socket), client, reached).await;
+}
+
+/// [`serve`] for a connection that need not be a socket. `reached`: the address of ours that the client came in by.
+pub(crate) async fn serve_stream(
+    services: Arc<Services>,
+    stream: BoxDuplex,
+    client: SocketAddr,
+    reached: Option<IpAddr>,
+) {
     let connection = Connection {
         services: &services,
         client,
-        reached: socket.local_addr().ok().map(|address| address.ip()),
+        reached,
     };
-    let mut layer = Layer::of_port(socket);
+    let mut layer = Layer::of_port(stream);
     loop {
         let opening = match layer.sniff(&services).await {
             Some(Opening::Tls) if !layer.secured => {

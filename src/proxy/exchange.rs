@@ -103,11 +103,17 @@ pub async fn run(
         version: head.version(),
         half_closed: AtomicBool::new(false),
         owed: OnceLock::new(),
+        undelimited: AtomicBool::new(false),
         drain: Drain::new(services, plan.observed),
         settling: Settling::default(),
     };
     let ended = both_ways(&relay, &mut upstream, client, writer, forwarded, &plan).await;
     let half_closed = relay.half_closed.into_inner();
+    let cut = if relay.undelimited.into_inner() {
+        Afterwards::Reset
+    } else {
+        Afterwards::Drop
+    };
     let drained = relay.drain.is_running();
     match ended {
         Ended::Response(ResponseEnd::Complete {
@@ -134,7 +140,7 @@ pub async fn run(
                 services.record(aborted).await;
                 return Afterwards::Drop;
             }
-            conclude(broken, half_closed, &answer, writer).await
+            conclude(broken, half_closed, cut, &answer, writer).await
         }
     }
 }
@@ -160,10 +166,12 @@ fn forwarded_head(services: &Services, head: &RequestHead, plan: &Plan) -> Resul
     Ok(forwarded)
 }
 
-/// What an ending that is not a whole response means for the record and for the client.
+/// What an ending that is not a whole response means for the record and for the client. `cut`: how the client is shown
+/// that what it has of a response is not all.
 async fn conclude(
     ended: Ended,
     half_closed: bool,
+    cut: Afterwards,
     answer: &Answer<'_>,
     writer: &mut WriteHalf<BoxDuplex>,
 ) -> Afterwards {
@@ -184,25 +192,13 @@ async fn conclude(
         Ended::Stopped if !meter.is_response_started() => {
             return answer.give(&stopping(), writer).await;
         }
-        Ended::Stopped => (Outcome::UpstreamAborted, Afterwards::Drop),
-        Ended::Response(ResponseEnd::Cut { delimited }) => {
-            let outcome = if half_closed {
-                Outcome::ClientAborted
-            } else {
-                Outcome::UpstreamAborted
-            };
-            (
-                outcome,
-                if delimited {
-                    Afterwards::Drop
-                } else {
-                    Afterwards::Reset
-                },
-            )
-        }
-        Ended::Response(ResponseEnd::ClientGone | ResponseEnd::Complete { .. })
+        Ended::Stopped => (Outcome::UpstreamAborted, cut),
+        Ended::Response(ResponseEnd::Cut) if !half_closed => (Outcome::UpstreamAborted, cut),
+        Ended::Response(
+            ResponseEnd::Cut | ResponseEnd::ClientGone | ResponseEnd::Complete { .. },
+        )
         | Ended::ClientGone
-        | Ended::Malformed(_) => (Outcome::ClientAborted, Afterwards::Drop),
+        | Ended::Malformed(_) => (Outcome::ClientAborted, cut),
     };
     services.record(meter.settle(outcome, false)).await;
     afterwards

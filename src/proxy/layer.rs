@@ -13,7 +13,6 @@ use bytes::BytesMut;
 use rustls::server::Acceptor;
 use rustls::{AlertDescription, ServerConfig};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -38,9 +37,9 @@ pub(super) struct Layer {
 
 impl Layer {
     /// What was accepted on the client port.
-    pub(super) fn of_port(socket: TcpStream) -> Self {
+    pub(super) fn of_port(stream: BoxDuplex) -> Self {
         Self {
-            stream: Box::new(socket),
+            stream,
             buffer: BytesMut::new(),
             scope: Scope::Port { server_name: None },
             secured: false,

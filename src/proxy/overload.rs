@@ -43,7 +43,7 @@ pub(super) async fn turn_away(
 }
 
 async fn answer(services: &Services, socket: TcpStream, excess: Excess) {
-    let mut layer = Layer::of_port(socket);
+    let mut layer = Layer::of_port(Box::new(socket));
     let mut opening = layer.sniff(services).await;
     if opening == Some(Opening::Tls) {
         let Some(_room) = services.load.handshake() else {

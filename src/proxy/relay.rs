@@ -41,6 +41,8 @@ pub struct Relay<'a> {
     pub half_closed: AtomicBool,
     /// When the upstream had the whole request: a response is owed from then on.
     pub owed: OnceLock<Instant>,
+    /// The response's end is the connection's end: where it is cut, only a reset can tell.
+    pub undelimited: AtomicBool,
     /// What happens to the response once its client is gone.
     pub drain: Drain<'a>,
     /// A response that came whole is on its way to the ledger.
@@ -136,10 +138,7 @@ pub enum ResponseEnd {
     /// No final response head could be had.
     None(NoResponse),
     /// The response broke off after its head was passed on.
-    Cut {
-        /// Its framing shows that it is incomplete.
-        delimited: bool,
-    },
+    Cut,
     /// The client takes no more bytes.
     ClientGone,
 }
@@ -252,6 +251,8 @@ impl Relay<'_> {
         if let Err(error) = forward::response_head(&head, &mut pending) {
             return ResponseEnd::None(NoResponse::Refused(error.to_string()));
         }
+        let undelimited = framing == MessageFraming::UntilClose;
+        self.undelimited.store(undelimited, Ordering::Relaxed);
         self.meter.response_head(&head);
         let persistent =
             head.version() == Version::Http11 && !head.fields().lists("connection", "close");
@@ -353,7 +354,7 @@ impl Relay<'_> {
                 Err(error) if !pending.is_empty() => {
                     return Err(ResponseEnd::None(NoResponse::Framing(error)));
                 }
-                Err(error) => return Err(cut(&decoder, &error)),
+                Err(error) => return Err(cut(&error)),
             };
             let piece = buffer.split_to(taken);
             if decoder.ended() {
@@ -370,9 +371,9 @@ impl Relay<'_> {
                     self.settle().await;
                     return Ok(());
                 }
-                Ok(Ok(0)) => return Err(cut(&decoder, &"the connection ended inside the message")),
-                Ok(Err(error)) => return Err(cut(&decoder, &error)),
-                Err(_) => return Err(cut(&decoder, &"the upstream went silent")),
+                Ok(Ok(0)) => return Err(cut(&"the connection ended inside the message")),
+                Ok(Err(error)) => return Err(cut(&error)),
+                Err(_) => return Err(cut(&"the upstream went silent")),
             }
         }
     }
@@ -412,11 +413,9 @@ impl Relay<'_> {
     }
 }
 
-fn cut(decoder: &BodyDecoder, why: &dyn std::fmt::Display) -> ResponseEnd {
+fn cut(why: &dyn std::fmt::Display) -> ResponseEnd {
     tracing::debug!(%why, "the response broke off");
-    ResponseEnd::Cut {
-        delimited: !matches!(decoder, BodyDecoder::UntilClose),
-    }
+    ResponseEnd::Cut
 }
 
 fn take(

@@ -38,7 +38,12 @@ const RATES: [(usize, Band, Kind); 11] = [
 
 /// The rows, in the order of the file.
 pub(crate) fn rows() -> impl Iterator<Item = Row> {
-    let reader = csv::Reader::from_reader(BOOK.as_bytes());
+    rows_of(BOOK.as_bytes())
+}
+
+/// The rows of a file of that form that parse.
+pub(crate) fn rows_of(file: &[u8]) -> impl Iterator<Item = Row> {
+    let reader = csv::Reader::from_reader(file);
     reader
         .into_records()
         .filter_map(|record| row(&record.ok()?))

@@ -4,7 +4,7 @@
 //! and the compiled-in rows; [`charge`] multiplies and adds; [`ratios`] reports what looks odd.
 
 pub mod book;
-mod builtin;
+pub(crate) mod builtin;
 pub mod charge;
 mod cost;
 pub mod litellm;

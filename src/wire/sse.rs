@@ -87,7 +87,8 @@ impl SseDecoder {
     /// Whether no event is under way.
     #[must_use]
     pub fn is_between_events(&self) -> bool {
-        matches!(self.state, State::LineStart) && !self.has_data && self.name.is_empty()
+        let is_named = !self.name.is_empty() || self.name_overlong;
+        matches!(self.state, State::LineStart) && !self.has_data && !is_named
     }
 
     fn line_start<'i, S: SseSink + ?Sized>(

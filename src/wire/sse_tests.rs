@@ -99,12 +99,15 @@ fn a_name_beyond_the_limit_counts_as_none() {
 fn it_knows_whether_an_event_is_under_way() {
     let mut events = Events::default();
     let mut decoder = SseDecoder::new();
+    let overlong = format!("event: {}\n", "x".repeat(MAX_NAME + 1));
     for (input, between) in [
         ("", true),
         ("data: a\n", false),
         ("\n", true),
         ("event: x\r\n", false),
         ("\r\n", true),
+        (&overlong, false),
+        ("\n", true),
         ("da", false),
     ] {
         decoder.push(input.as_bytes(), &mut events);

@@ -2,13 +2,14 @@
 //! whatever door and under whatever spelling. It is checked on the address that would be dialled.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::Command;
 
 use tollgate::app::StartError;
-use tollgate::config::HostPattern;
 use tollgate::config::settings::ConnectTo;
+use tollgate::config::{HostPattern, Options, UpstreamProxy};
 
 use crate::support::gate::Plan;
-use crate::support::{BEDROCK, Door, Gate, RawClient, admin};
+use crate::support::{BEDROCK, Door, Gate, RawClient, RawUpstream, admin};
 
 /// What leads to 127.0.0.1, as clients, resolvers and kernels understand it.
 const LOOPBACK: [&str; 16] = [
@@ -184,6 +185,40 @@ async fn no_route_and_no_host_that_is_opened_leads_here() {
             .await
             .assert_typed(403, "AccessDeniedException", "host-denied");
     }
+}
+
+#[tokio::test]
+async fn a_name_of_this_machine_is_not_led_here_by_a_proxy_either() {
+    let name = Command::new("uname").arg("-n").output().unwrap().stdout;
+    let name = String::from_utf8(name).unwrap().trim().to_owned();
+    let Ok(resolved) = tokio::net::lookup_host((name.as_str(), 80)).await else {
+        println!("this machine does not know its own name, {name}");
+        return;
+    };
+    let resolved: Vec<_> = resolved.collect();
+    let proxy = RawUpstream::plain().await;
+    let options = Options {
+        upstream_proxy: Some(format!("http://{}", proxy.address).into()),
+        ..Options::default()
+    };
+    let proxied = UpstreamProxy::from_options(&options, |_| None).unwrap();
+    let gate = Plan::new()
+        .with(|settings| {
+            settings.admin.address = Some(([0, 0, 0, 0], 0).into());
+            settings.upstream_proxy = proxied;
+        })
+        .start()
+        .await;
+    let authority = format!("{name}:{}", gate.admin().port());
+    let mut client = ask(&gate, ("CONNECT", false), &authority).await;
+    let answer = client.answer_to("CONNECT").await;
+    answer.assert_plain(403, "host-denied");
+    let told = answer.text();
+    assert!(
+        told.contains("this gate itself listens"),
+        "{resolved:?}: {told}"
+    );
+    assert_eq!(proxy.connections(), 0);
 }
 
 /// A gate whose admin port is known before it starts.

@@ -38,7 +38,13 @@ fn by_label(metrics: &[(String, f64)], name: &str, label: &str) -> BTreeMap<Stri
 /// Fails unless the metrics of `gate` are what its ledger says.
 async fn assert_the_same(gate: &Gate) {
     let metrics = admin::metrics(gate.admin()).await;
+    assert_exchanges(gate.home(), &metrics);
+    assert_models(gate.home(), &metrics);
+    assert_records(gate.home(), &metrics);
+}
 
+/// How they ended, by door, operation and status.
+fn assert_exchanges(home: &Path, metrics: &[(String, f64)]) {
     let mut exchanges: BTreeMap<String, f64> = BTreeMap::new();
     for (line, value) in metrics
         .iter()
@@ -49,7 +55,7 @@ async fn assert_the_same(gate: &Gate) {
         exchanges.insert(key.join(" "), *value);
     }
     let mut calls: BTreeMap<String, f64> = BTreeMap::new();
-    for group in stats(gate.home(), "entry,operation,outcome,status") {
+    for group in stats(home, "entry,operation,outcome,status") {
         let text = |key: &str| group[key].as_str().unwrap_or_default().to_owned();
         let status = group["status"].as_u64();
         let class = status.map_or_else(String::new, |status| format!("{}xx", status / 100));
@@ -57,8 +63,11 @@ async fn assert_the_same(gate: &Gate) {
         *calls.entry(key).or_default() += group["calls"].as_f64().unwrap();
     }
     assert_eq!(exchanges, calls);
+}
 
-    let models = stats(gate.home(), "model");
+/// Tokens and money, by model.
+fn assert_models(home: &Path, metrics: &[(String, f64)]) {
+    let models = stats(home, "model");
     for kind in ["input", "output", "cache_read", "cache_write"] {
         let of_kind: Vec<_> = metrics
             .iter()
@@ -80,7 +89,7 @@ async fn assert_the_same(gate: &Gate) {
         let mut expected = told(&models, key);
         // A counter that never moved has no line.
         expected.retain(|_, sum| key == "cost_usd" || *sum > 0.0);
-        let found = by_label(&metrics, name, "gen_ai_request_model");
+        let found = by_label(metrics, name, "gen_ai_request_model");
         assert_eq!(
             found.keys().collect::<Vec<_>>(),
             expected.keys().collect::<Vec<_>>(),
@@ -95,8 +104,11 @@ async fn assert_the_same(gate: &Gate) {
             );
         }
     }
+}
 
-    let log = said(gate.home(), &["log", "--json", "-n", "all"]);
+/// What `stats` does not sum up, by the records of the log.
+fn assert_records(home: &Path, metrics: &[(String, f64)]) {
+    let log = said(home, &["log", "--json", "-n", "all"]);
     let records: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -105,7 +117,7 @@ async fn assert_the_same(gate: &Gate) {
         .iter()
         .filter(|record| !record["operation"].is_null() && record["outcome"] != "refused");
     let timed = by_label(
-        &metrics,
+        metrics,
         "gen_ai_client_operation_duration_seconds_count",
         "gen_ai_provider_name",
     );
@@ -114,7 +126,7 @@ async fn assert_the_same(gate: &Gate) {
         .iter()
         .filter(|record| !record["first_token_ms"].is_null());
     let first = by_label(
-        &metrics,
+        metrics,
         "gen_ai_client_operation_time_to_first_chunk_seconds_count",
         "gen_ai_provider_name",
     );
@@ -123,7 +135,7 @@ async fn assert_the_same(gate: &Gate) {
         ("tollgate_request_body_bytes_total", "request_bytes"),
         ("tollgate_response_body_bytes_total", "response_bytes"),
     ] {
-        let sum: f64 = by_label(&metrics, name, "entry").values().sum();
+        let sum: f64 = by_label(metrics, name, "entry").values().sum();
         let expected: u64 = records
             .iter()
             .map(|record| record[key].as_u64().unwrap())
@@ -204,8 +216,32 @@ async fn after_everything_that_can_go_wrong_metrics_are_what_stats_says() {
         .start()
         .await;
 
-    // A whole answer, a model without a price, an answer that AWS refuses, a stream that the upstream cuts, one whose
-    // client leaves.
+    answered(&gate, &upstream).await;
+    cut(&gate, &upstream).await;
+    no_calls(&gate, &plain).await;
+    let recorded = async {
+        while gate.records().len() < 9 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("nine records", recorded).await;
+    assert_the_same(&gate).await;
+    let metrics = admin::metrics(gate.admin()).await;
+    assert!(
+        metrics
+            .iter()
+            .any(|(line, _)| line.contains("gen_ai_request_model=\"acme, in words\""))
+    );
+    let throttled = by_label(
+        &metrics,
+        "gen_ai_client_operation_duration_seconds_count",
+        "error_type",
+    );
+    assert_eq!(throttled["ThrottlingException"], 1.0);
+}
+
+/// A whole answer, a model without a price, and a call that AWS refuses.
+async fn answered(gate: &Gate, upstream: &RawUpstream) {
     let usage =
         r#"{"usage":{"inputTokens":7,"outputTokens":2,"totalTokens":9,"cacheReadInputTokens":5}}"#;
     for (model, status, body) in [
@@ -220,7 +256,7 @@ async fn after_everything_that_can_go_wrong_metrics_are_what_stats_says() {
         let signed = Call::converse("hello")
             .path(&format!("/model/{model}/converse"))
             .sign();
-        let mut client = Door::Forward.open(&gate, BEDROCK).await;
+        let mut client = Door::Forward.open(gate, BEDROCK).await;
         client.send(signed.through(Door::Forward)).await;
         let mut served = upstream.accept().await;
         served.request().await;
@@ -233,10 +269,14 @@ async fn after_everything_that_can_go_wrong_metrics_are_what_stats_says() {
             .await;
         client.answer().await;
     }
+}
+
+/// A stream that the upstream cuts, and one whose client leaves.
+async fn cut(gate: &Gate, upstream: &RawUpstream) {
     for cut_by_the_client in [false, true] {
         let path = "/model/us.amazon.nova-lite-v1%3A0/converse-stream";
         let signed = Call::converse("hello").path(path).sign();
-        let mut client = Door::Connect.open(&gate, BEDROCK).await;
+        let mut client = Door::Connect.open(gate, BEDROCK).await;
         client.send(signed.through(Door::Connect)).await;
         let mut served = upstream.accept().await;
         served.request().await;
@@ -256,7 +296,10 @@ async fn after_everything_that_can_go_wrong_metrics_are_what_stats_says() {
             client.rest().await;
         }
     }
-    // What is no call: a refusal, nonsense, a tunnel, and an upstream that is not there.
+}
+
+/// A refusal, nonsense, a tunnel, and an upstream that is not there.
+async fn no_calls(gate: &Gate, plain: &RawUpstream) {
     for head in [
         "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
         "NONSENSE\r\n\r\n",
@@ -282,24 +325,4 @@ async fn after_everything_that_can_go_wrong_metrics_are_what_stats_says() {
         .send("CONNECT nowhere.invalid:443 HTTP/1.1\r\n\r\n")
         .await;
     assert_eq!(client.answer_to("CONNECT").await.status(), 503);
-
-    let recorded = async {
-        while gate.records().len() < 9 {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("nine records", recorded).await;
-    assert_the_same(&gate).await;
-    let metrics = admin::metrics(gate.admin()).await;
-    assert!(
-        metrics
-            .iter()
-            .any(|(line, _)| line.contains("gen_ai_request_model=\"acme, in words\""))
-    );
-    let throttled = by_label(
-        &metrics,
-        "gen_ai_client_operation_duration_seconds_count",
-        "error_type",
-    );
-    assert_eq!(throttled["ThrottlingException"], 1.0);
 }

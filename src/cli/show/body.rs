@@ -24,7 +24,7 @@ const OCTETS: usize = 64;
 const OCTETS_A_LINE: usize = 16;
 
 /// Writes the body that came after `head`. `truncated`: more of it passed than was kept.
-pub(super) fn write(
+pub(crate) fn write(
     out: &mut impl Write,
     head: &[u8],
     body: &[u8],

@@ -135,12 +135,6 @@ impl Peer {
         Ok(self.buffer.split_to(end + 4).to_vec())
     }
 
-    /// Reads one line of a body, with its CRLF.
-    pub(crate) async fn line(&mut self) -> Vec<u8> {
-        let line = self.try_line().await;
-        self.expected("a line", line)
-    }
-
     async fn try_line(&mut self) -> Result<Vec<u8>, End> {
         let end = self
             .fill_until(|bytes| memchr::memmem::find(bytes, b"\r\n"))
