@@ -166,9 +166,12 @@ async fn exchange(
     }
 }
 
-/// The upstream answers, and the client gets what it said.
+/// The upstream answers and closes, and the client gets what it said.
 async fn answered(mut served: Peer, mut client: Peer, answer: Vec<u8>) -> Option<Vec<u8>> {
-    served.send(&answer).await;
+    let line = memchr::memmem::find(&answer, b"\r\n").unwrap() + 2;
+    let (status, rest) = answer.split_at(line);
+    let closing = b"Connection: close\r\n";
+    served.send([status, closing, rest].concat()).await;
     client.expect(&answer).await;
     None
 }

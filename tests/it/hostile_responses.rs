@@ -283,16 +283,13 @@ async fn what_comes_while_a_connection_idles_is_nobodys_answer() {
 
 #[tokio::test]
 async fn an_upstream_that_speaks_first_answers_once_at_most() {
-    let mut scene = Scene::begin(Door::Connect).await;
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let mut scene = Scene::begin(Door::Connect).await;
         // The request is not complete: what comes now cannot be the answer to all of it.
         let mut client = Door::Connect.open(&scene.gate, BEDROCK).await;
         let head = format!("POST /x HTTP/1.1\r\nHost: {BEDROCK}\r\n{framing}\r\n\r\n");
         client.send(&head).await;
-        let mut served = match scene.served.take() {
-            Some(served) => served,
-            None => scene.upstream.accept().await,
-        };
+        let mut served = scene.upstream.accept().await;
         served.send([answer(0), answer(0)].concat()).await;
         assert_bytes(&client.answer().await.raw(), &answer(0), framing);
         assert_eq!(client.end().await, End::Closed);

@@ -145,7 +145,7 @@ impl Words {
         [
             format!("HTTP/1.1 {status} ").as_bytes(),
             &self.reason,
-            b"\r\nx-amzn-requestid: ",
+            b"\r\nConnection: close\r\nx-amzn-requestid: ",
             &self.request_id,
             b"\r\nx-amzn-errortype: ",
             &self.error_type,

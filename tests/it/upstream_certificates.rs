@@ -148,7 +148,7 @@ async fn a_certificate_that_proves_nothing() {
             trusted.server(|leaf| {
                 leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }),
-            "purpose",
+            "extended key usage",
         ),
         (
             "an authority's own",

@@ -32,8 +32,6 @@ const ROWS: &[(&str, &str)] = &[
     ("AWS_BEARER_TOKEN_BEDROCK='@'", "AWS_BEARER_TOKEN_BEDROCK='***'"),
     (":client_secret => \"@\"", ":client_secret => \"***\""),
     ("https://h/?X-Amz-Signature=@&a", "https://h/?X-Amz-Signature=***&a"),
-    ("see https://me:pw1@h/x.", "see https://***@h/x."),
-    (r#"{"u":"postgres:\/\/me:pw@h"}"#, r#"{"u":"postgres:\/\/***@h"}"#),
     // Headers, as AWS repeats them, as curl takes them, as programs write them.
     (r"'POST\n/\nx-amz-security-token:@\n\nhost'", r"'POST\n/\nx-amz-security-token:***\n\nhost'"),
     ("Authorization: Bearer @\r\n", "Authorization: Bearer ***\r\n"),
@@ -62,6 +60,20 @@ fn credentials_are_masked_in_every_notation() {
         assert_eq!(masked(&sent), *kept, "{sent}");
         let again = masked(kept);
         assert_eq!(again, *kept, "masking what is masked");
+    }
+}
+
+#[test]
+fn the_password_of_a_url_is_masked_with_its_user() {
+    for (sent, kept) in [
+        ("see https://me:pw1@h/x.", "see https://***@h/x."),
+        (
+            r#"{"u":"postgres:\/\/me:pw@h"}"#,
+            r#"{"u":"postgres:\/\/***@h"}"#,
+        ),
+        ("'redis://:pw@h:6379/0'", "'redis://***@h:6379/0'"),
+    ] {
+        assert_eq!(masked(sent), kept);
     }
 }
 

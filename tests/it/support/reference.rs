@@ -50,6 +50,9 @@ pub(crate) fn response(input: &[u8], method: &str) -> Reading {
     message(input, Kind::Response(method)).unwrap_or_else(|reading| reading)
 }
 
+/// A field-line: its name in lower case, its value, and the line as it came.
+type Field<'a> = (Vec<u8>, Vec<u8>, &'a [u8]);
+
 fn message(input: &[u8], kind: Kind<'_>) -> Result<Reading, Reading> {
     let (start_line, mut at) = line(input)?;
     let start = match kind {
@@ -57,7 +60,8 @@ fn message(input: &[u8], kind: Kind<'_>) -> Result<Reading, Reading> {
         Kind::Response(_) => status_line(start_line),
     };
     let start = start.ok_or(Reading::Bad)?;
-    let mut fields: Vec<(Vec<u8>, Vec<u8>, &[u8])> = Vec::new();
+    let first = at;
+    let mut fields: Vec<Field<'_>> = Vec::new();
     loop {
         let (line, length) = line(&input[at..])?;
         let raw = &input[at..at + length];
@@ -69,50 +73,76 @@ fn message(input: &[u8], kind: Kind<'_>) -> Result<Reading, Reading> {
         fields.push((name, value, raw));
     }
     let head = at;
-    let values = |name: &str| -> Vec<Vec<u8>> {
-        let found = fields.iter().filter(|(found, ..)| found == name.as_bytes());
-        found.map(|(_, value, _)| value.clone()).collect()
-    };
-    let is_http10 = match kind {
-        Kind::Request => start[2] == b"HTTP/1.0",
-        Kind::Response(_) => start[0] == b"HTTP/1.0",
-    };
-    let lengths = values("content-length");
-    let codings = values("transfer-encoding");
-    let disguised = ["content_length", "transfer_encoding"];
-    if kind == Kind::Request && disguised.iter().any(|name| !values(name).is_empty()) {
-        return Err(Reading::Bad);
-    }
-    let framing = match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => None,
-        ([length], []) => Some(Some(decimal(length).ok_or(Reading::Bad)?)),
-        ([], [coding]) if !is_http10 && coding.eq_ignore_ascii_case(b"chunked") => Some(None),
-        _ => return Err(Reading::Bad),
-    };
-    let bodiless = match kind {
-        Kind::Request => false,
-        Kind::Response(method) => {
-            let status = start[1].as_slice();
-            method == "HEAD" || status.starts_with(b"1") || matches!(status, b"204" | b"304")
-        }
-    };
     let mut content = Vec::new();
-    match framing {
-        _ if bodiless => {}
-        Some(Some(length)) => {
+    match length(&start, &fields, kind)? {
+        Length::None => {}
+        Length::Octets(length) => {
             let rest = &input[at..];
             let length = usize::try_from(length).map_err(|_| Reading::More)?;
             content = rest.get(..length).ok_or(Reading::More)?.to_vec();
             at += length;
         }
-        Some(None) => {
-            let ((), length) = chunked(&input[at..], &mut content)?;
-            at += length;
-        }
-        None if kind == Kind::Request => {}
-        None => return Err(Reading::More),
+        Length::Chunked => at += chunked(&input[at..], &mut content)?.1,
+        Length::UntilTheEnd => return Err(Reading::More),
     }
-    let named: Vec<Vec<u8>> = values("connection")
+    let kept = passing(&fields);
+    let forwarded = kept.map(|kept| [&input[..first], &kept, b"\r\n", &input[head..at]].concat());
+    Ok(Reading::Whole(Whole {
+        length: at,
+        forwarded,
+        content,
+        hosts: values(&fields, "host"),
+        start,
+    }))
+}
+
+fn values(fields: &[Field<'_>], name: &str) -> Vec<Vec<u8>> {
+    let found = fields.iter().filter(|(found, ..)| found == name.as_bytes());
+    found.map(|(_, value, _)| value.clone()).collect()
+}
+
+/// How long a body is.
+enum Length {
+    None,
+    Octets(u64),
+    Chunked,
+    UntilTheEnd,
+}
+
+/// RFC 9112 §6.3, and nothing that leaves a choice.
+fn length(start: &[Vec<u8>], fields: &[Field<'_>], kind: Kind<'_>) -> Result<Length, Reading> {
+    let version = match kind {
+        Kind::Request => &start[2],
+        Kind::Response(_) => &start[0],
+    };
+    let disguised = ["content_length", "transfer_encoding"];
+    let is_disguised = |name: &&str| !values(fields, name).is_empty();
+    if kind == Kind::Request && disguised.iter().any(is_disguised) {
+        return Err(Reading::Bad);
+    }
+    let lengths = values(fields, "content-length");
+    let codings = values(fields, "transfer-encoding");
+    let told = match (lengths.as_slice(), codings.as_slice()) {
+        ([], []) => None,
+        ([length], []) => Some(Length::Octets(decimal(length).ok_or(Reading::Bad)?)),
+        ([], [coding]) if version == b"HTTP/1.1" && coding.eq_ignore_ascii_case(b"chunked") => {
+            Some(Length::Chunked)
+        }
+        _ => return Err(Reading::Bad),
+    };
+    Ok(match kind {
+        Kind::Request => told.unwrap_or(Length::None),
+        Kind::Response("HEAD") => Length::None,
+        Kind::Response(_) => match start[1].as_slice() {
+            b"204" | b"304" | [b'1', ..] => Length::None,
+            _ => told.unwrap_or(Length::UntilTheEnd),
+        },
+    })
+}
+
+/// The lines that go on, or `None` where one would have to go that belongs to the message.
+fn passing(fields: &[Field<'_>]) -> Option<Vec<u8>> {
+    let named: Vec<Vec<u8>> = values(fields, "connection")
         .iter()
         .flat_map(|value| value.split(|&octet| octet == b','))
         .map(|option| trimmed(option).to_ascii_lowercase())
@@ -125,23 +155,13 @@ fn message(input: &[u8], kind: Kind<'_>) -> Result<Reading, Reading> {
         b"content-encoding",
         b"authorization",
     ];
-    let forwarded = if named.iter().any(|name| needed.contains(&name.as_slice())) {
-        None
-    } else {
-        let first = input.iter().position(|&octet| octet == b'\n').unwrap() + 1;
-        let kept = fields
-            .iter()
-            .filter(|(name, ..)| !ends_here(name) && (name == b"close" || !named.contains(name)));
-        let kept: Vec<u8> = kept.flat_map(|(.., raw)| raw.to_vec()).collect();
-        Some([&input[..first], &kept, b"\r\n", &input[head..at]].concat())
-    };
-    Ok(Reading::Whole(Whole {
-        length: at,
-        forwarded,
-        content,
-        hosts: values("host"),
-        start,
-    }))
+    if named.iter().any(|name| needed.contains(&name.as_slice())) {
+        return None;
+    }
+    let goes_on =
+        |(name, ..): &&Field<'_>| !ends_here(name) && (name == b"close" || !named.contains(name));
+    let kept = fields.iter().filter(goes_on);
+    Some(kept.flat_map(|(.., raw)| raw.to_vec()).collect())
 }
 
 /// RFC 9110 §7.6.1 and §11.7.

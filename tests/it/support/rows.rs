@@ -149,11 +149,11 @@ fn octets(text: &str, target: &dyn Fn(&str) -> String) -> Vec<u8> {
         let taken = match octet {
             b'{' => {
                 let end = closing(rest);
-                out.extend(placeholder(&rest[1..end], target));
+                out.extend(placeholder(rest.get(1..end).unwrap(), target));
                 end + 1
             }
             b'\\' => {
-                let (octet, taken) = escaped(&rest[1..]);
+                let (octet, taken) = escaped(rest.split_at(1).1);
                 out.push(octet);
                 1 + taken
             }
@@ -162,7 +162,7 @@ fn octets(text: &str, target: &dyn Fn(&str) -> String) -> Vec<u8> {
                 1
             }
         };
-        rest = &rest[taken..];
+        rest = rest.split_at(taken).1;
     }
     out
 }
@@ -205,7 +205,7 @@ fn escaped(text: &str) -> (u8, usize) {
         Some(b't') => (b'\t', 1),
         Some(b'0') => (0, 1),
         Some(b'\\') => (b'\\', 1),
-        Some(b'x') => (u8::from_str_radix(&text[1..3], 16).unwrap(), 3),
+        Some(b'x') => (u8::from_str_radix(text.get(1..3).unwrap(), 16).unwrap(), 3),
         other => panic!("no such escape: {other:?}"),
     }
 }
