@@ -54,6 +54,17 @@ begin 'documents: links and commands; the price book as its script makes it'
 "$python" tests/documents.py
 "$python" src/spend/prices/make_book.py --check
 
+begin 'dependencies: licences, one TLS, sources, known vulnerabilities'
+tests/supply_chain.sh
+
+begin 'fuzzers: seeds, and a minute'
+"$python" fuzz/make_seeds.py --check
+fuzz/fuzz.sh smoke 60
+
+begin 'TLS: an outside scanner'
+install_python "$cache/tools" tests/tools/requirements.txt
+PYTHONDONTWRITEBYTECODE=1 "$cache/tools/bin/python" tests/tls_scan.py
+
 begin 'real clients: packages'
 install_python "$cache/python" tests/clients/requirements.txt
 install_node "$cache/node" examples/node

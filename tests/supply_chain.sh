@@ -20,8 +20,6 @@ fi
 "$deny" --version
 
 "$deny" --locked check --hide-inclusion-graph licenses bans sources
-# The fuzzers are in no program: only where they come from counts.
-"$deny" --locked --manifest-path fuzz/Cargo.toml check --config "$PWD/deny.toml" --hide-inclusion-graph sources
 
 if answer=$(timeout 120 "$deny" fetch db 2>&1); then
     "$deny" --locked check --hide-inclusion-graph --disable-fetch advisories

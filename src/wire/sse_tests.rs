@@ -106,7 +106,7 @@ fn it_knows_whether_an_event_is_under_way() {
         ("\n", true),
         ("event: x\r\n", false),
         ("\r\n", true),
-        (&overlong, false),
+        (overlong.as_str(), false),
         ("\n", true),
         ("da", false),
     ] {

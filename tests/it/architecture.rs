@@ -194,6 +194,51 @@ fn the_simulator_reads_with_eyes_of_its_own() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// Files of the rooms that read peers which read nothing themselves.
+const NO_READERS: [&str; 2] = ["mod", "http2"];
+
+#[test]
+fn every_reader_of_a_peer_is_fuzzed() {
+    let all = sources();
+    let bodies: String = all
+        .iter()
+        .filter(|source| source.room() == "fuzzing" && !source.is_test())
+        .map(|source| source.text.to_lowercase())
+        .collect();
+    let names = |name: &str| bodies.contains(&name.replace('_', "")) || bodies.contains(name);
+    let mut found = Vec::new();
+    for source in &all {
+        let name = source.path.file_stem().unwrap().to_str().unwrap();
+        let reads = ["wire", "aws"].contains(&source.room().as_str()) && !source.is_test();
+        if reads && !NO_READERS.contains(&name) && !names(name) {
+            found.push(format!("{} has no fuzz target", source.path.display()));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+    assert!(!names("a_reader_that_is_not_there"));
+}
+
+#[test]
+fn nothing_leans_on_the_fuzzers() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| source.room() != "fuzzing") {
+        for (at, line) in source.code() {
+            if Source::imports(line).contains(&"fuzzing") {
+                found.push(format!("{}:{at}", source.path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+    let library = sources()
+        .into_iter()
+        .find(|source| source.path == Path::new("lib.rs"));
+    let gated = "#[cfg(any(test, feature = \"fuzzing\"))]\n#[doc(hidden)]\npub mod fuzzing;";
+    assert!(
+        library.unwrap().text.contains(gated),
+        "the fuzzers are in every build"
+    );
+}
+
 #[test]
 fn no_type_that_holds_a_secret_has_its_debug_derived() {
     let mut found = Vec::new();
