@@ -130,17 +130,30 @@ http {{
     Ok(listening(process, port, &identities.ca))
 }
 
-/// mitmdump, with bodies streamed and a hook that leads every connection to our upstream.
+/// mitmdump, with large bodies streamed and a hook that leads the AWS name to our upstream.
 pub(crate) fn mitmproxy(stand: &Stand<'_>, program: &Path) -> Result<Running, Failure> {
     let port = free_port()?;
     let home = stand.directory.join("mitmproxy");
     fs::create_dir_all(&home)?;
     fs::copy(&stand.identities.ca_with_key, home.join("mitmproxy-ca.pem"))?;
     let hook = stand.directory.join("redirect.py");
+    // The name stays what it is, or mitmproxy would not find its own connections again.
     fs::write(
         &hook,
         format!(
-            "def server_connect(data):\n    data.server.address = (\"127.0.0.1\", {})\n    data.server.sni = \"{HOST}\"\n",
+            "import socket
+
+real = socket.getaddrinfo
+
+
+def led(host, port, *args, **kwargs):
+    if host == \"{HOST}\":
+        host, port = \"127.0.0.1\", {}
+    return real(host, port, *args, **kwargs)
+
+
+socket.getaddrinfo = led
+",
             stand.upstream
         ),
     )?;
