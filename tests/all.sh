@@ -50,6 +50,9 @@ begin 'the program for the checks below: cargo build'
 cargo build --locked
 export TOLLGATE_BINARY=$target/debug/tollgate
 
+begin 'the load benchmark, with a handful of requests'
+cargo bench --locked --profile dev --bench load -- --smoke --markdown "$target/load-smoke.md"
+
 begin 'documents: links and commands; the price book as its script makes it'
 "$python" tests/documents.py
 "$python" src/spend/prices/make_book.py --check
