@@ -40,6 +40,8 @@ mod run;
 mod secrets;
 mod signatures;
 mod smuggling;
+#[cfg(target_os = "linux")]
+mod soak;
 mod streaming;
 mod support;
 mod tunnels;
