@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -145,6 +146,19 @@ impl Simulator {
         self.shared.seen.log()
     }
 
+    /// Serves the connection on `stream` to its end, as if its TLS had been opened here for `server_name`: for those
+    /// who open TLS themselves, to meddle with what passes.
+    pub fn serve<S>(
+        &self,
+        stream: S,
+        server_name: &str,
+    ) -> impl Future<Output = ()> + Send + 'static + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        serve(stream, Arc::clone(&self.shared), server_name.to_owned())
+    }
+
     /// Stops listening and drops every connection; returns when that is done.
     pub async fn shutdown(self) {
         drop(self.running);
@@ -211,6 +225,15 @@ async fn connect(
     };
     let (_, session) = stream.get_ref();
     let server_name = session.server_name().unwrap_or_default().to_owned();
+    serve(stream, shared, server_name).await;
+    drop(permit);
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    shared: Arc<Shared>,
+    server_name: String,
+) {
     let connection = Connection {
         number: shared.seen.connection(),
         reader: Reader::new(stream, shared.idle_timeout),
@@ -220,5 +243,4 @@ async fn connect(
     if let Err(error) = connection.serve().await {
         tracing::debug!(%error, "a connection to the simulator broke");
     }
-    drop(permit);
 }

@@ -412,3 +412,34 @@ async fn a_dropped_simulator_drops_its_connections() {
     drop(simulator);
     assert!(ends_unserved(&mut stream).await);
 }
+
+#[tokio::test]
+async fn who_opens_tls_elsewhere_is_served_and_judged_by_the_name_they_opened_it_for() {
+    let simulator = simulator().await;
+    for (name, status) in [
+        (HOST, "200"),
+        ("bedrock-runtime.eu-west-1.amazonaws.com", "403"),
+    ] {
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        let served = tokio::spawn(simulator.serve(far, name));
+        let head = bearer(
+            CONVERSE,
+            &format!(
+                "Connection: close\r\nContent-Length: {}\r\n",
+                QUESTION.len()
+            ),
+        );
+        near.write_all(format!("{head}{QUESTION}").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        drop(near);
+        served.await.unwrap();
+    }
+    assert_eq!(simulator.stats().connections, 2);
+}

@@ -60,6 +60,8 @@ mod secrets;
 mod service;
 mod signatures;
 mod smuggling;
+#[cfg(target_os = "linux")]
+mod soak;
 mod stops;
 mod streaming;
 mod support;
