@@ -167,11 +167,6 @@ impl Settings {
                 ),
             ));
         }
-        let patterns = |name, list: &[String]| {
-            list.iter()
-                .map(|text| HostPattern::parse(text).map_err(|why| invalid(name, why)))
-                .collect::<Result<Vec<_>, ConfigError>>()
-        };
         let hosts = HostRules {
             intercept: patterns("intercept", &options.intercept)?,
             deny: patterns("deny", &options.deny)?,
@@ -246,6 +241,12 @@ impl Settings {
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     let why = mask::word(&why).into_owned();
     ConfigError::Invalid { option, why }
+}
+
+fn patterns(name: &'static str, list: &[String]) -> Result<Vec<HostPattern>, ConfigError> {
+    list.iter()
+        .map(|text| HostPattern::parse(text).map_err(|why| invalid(name, why)))
+        .collect()
 }
 
 pub(super) fn parse_listen(text: &str) -> Option<SocketAddr> {

@@ -118,7 +118,7 @@ async fn a_sound_one_is_opened_stopped_or_killed() {
 async fn what_is_no_database_any_more() {
     let (_directory, path) = stopped().await;
     change(&path, |bytes| {
-        bytes[..16].copy_from_slice(b"garbage garbage ")
+        bytes[..16].copy_from_slice(b"garbage garbage ");
     });
     let error = refused(&path);
     assert!(matches!(error, LedgerError::Damaged { .. }), "{error:?}");
@@ -134,7 +134,11 @@ async fn garbage_in_any_page() {
     for page in 0..pages {
         fs::write(&path, &sound).unwrap();
         change(&path, |bytes| {
-            let noise = (0..PAGE).map(|at| (at * 167 + page * 31 + 255) as u8);
+            let noise = (0..PAGE).map(|at| {
+                ((at * 167 + page * 31 + 255) % 256)
+                    .try_into()
+                    .unwrap_or(0_u8)
+            });
             bytes.splice(page * PAGE..(page + 1) * PAGE, noise);
         });
         let error = refused(&path);

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn windows_are_apart_and_in_order() {
-        let rows: &[(&[(i64, Window)], &[Window])] = &[
+        type Row<'a> = (&'a [(i64, Window)], &'a [Window]);
+        let rows: &[Row<'_>] = &[
             (&[], &[]),
             (&[(0, window(1, 5))], &[window(1, 5)]),
             // Neighbours are joined, also across the time in between.

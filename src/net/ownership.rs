@@ -126,7 +126,8 @@ fn judge_entry(name: &str, metadata: &Metadata, us: Option<u32>) -> Option<Intru
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -179,7 +179,7 @@ fn read_opened(path: &Path, file: &File) -> Result<Zeroizing<Vec<u8>>, FileError
     let length = usize::try_from(length.min(MAX_FILE_BYTES)).unwrap_or_default();
     // Never grown, which would leave copies behind; the one octet more is what the end is noticed by.
     let mut contents = Zeroizing::new(Vec::with_capacity(length + 1));
-    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut *contents);
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents);
     read.and_then(|_| match u64::try_from(contents.len()) {
         Ok(len) if len <= MAX_FILE_BYTES => Ok(contents),
         _ => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
@@ -222,7 +222,8 @@ fn close_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::io::{Seek, SeekFrom};
     use std::os::unix::fs::PermissionsExt;

@@ -38,7 +38,7 @@ pub(super) fn record(record: &mut UsageRecord) {
         &mut record.invocation_id,
     ];
     for word in words.into_iter().flatten() {
-        replace(word, |word| mask::word(word));
+        replace(word, mask::word);
     }
     for (name, value) in &mut record.tags {
         replace(value, |value| mask::named(name, value));

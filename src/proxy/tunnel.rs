@@ -47,13 +47,7 @@ pub async fn run(
             record.status = Some(reply.status());
             tracing::warn!(client = %arrival.client, host, code = reply.code(), "{}", reply.message);
             finish(services, arrival, record, reply.outcome()).await;
-            let answer = reply.plain("CONNECT", true);
-            tokio::select! {
-                biased;
-                () = answer_and_linger(client, &answer) => {}
-                () = services.cut() => {}
-            }
-            return;
+            return turn_away(services, client, &reply).await;
         }
     };
     record.status = Some(200);
@@ -82,6 +76,16 @@ pub async fn run(
     if matches!(ended, Ended::Unused) {
         shut_down(&mut upstream).await;
         shut_down(&mut client).await;
+    }
+}
+
+/// Says why there is no tunnel.
+async fn turn_away(services: &Services, client: BoxDuplex, reply: &Reply) {
+    let answer = reply.plain("CONNECT", true);
+    tokio::select! {
+        biased;
+        () = answer_and_linger(client, &answer) => {}
+        () = services.cut() => {}
     }
 }
 

@@ -179,7 +179,25 @@ async fn a_gate_that_met_every_fault_many_times_holds_no_more_than_before() {
     let (rest, memory) = at_rest(&process, &upstream).await;
     for round in 0..std::env::var("DBG_ROUNDS").map_or(5, |r| r.parse().unwrap()) {
         println!("DBG {round} {}", memory_kib(process.pid()));
-        match std::env::var("DBG_WHAT").as_deref() { Ok("none") => for _ in 0..10 { for going in Going::ALL { for at in ClientAt::ALL { if of_client(at).is_none() { at.play(scene, going).await; } } } }, Ok("ok") => for _ in 0..93 { answered(scene).await; }, _ => every_fault(scene).await }
+        match std::env::var("DBG_WHAT").as_deref() {
+            Ok("none") => {
+                for _ in 0..10 {
+                    for going in Going::ALL {
+                        for at in ClientAt::ALL {
+                            if of_client(at).is_none() {
+                                at.play(scene, going).await;
+                            }
+                        }
+                    }
+                }
+            }
+            Ok("ok") => {
+                for _ in 0..93 {
+                    answered(scene).await;
+                }
+            }
+            _ => every_fault(scene).await,
+        }
         answered(scene).await;
         nothing_more(&format!("round {round} of faults"), rest, traces).await;
     }
