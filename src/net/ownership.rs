@@ -126,8 +126,8 @@ fn judge_entry(name: &str, metadata: &Metadata, us: Option<u32>) -> Option<Intru
     })
 }
 
-#[cfg(test)]
 #[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -222,8 +222,8 @@ fn close_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::io::{Seek, SeekFrom};
     use std::os::unix::fs::PermissionsExt;

@@ -77,7 +77,7 @@ mod tests {
         let secret = format!("c4n4ry{}", role.len());
         match role {
             "formatted" => panic!("cannot read {secret}"),
-            "error" => Err::<(), _>(secret).unwrap(),
+            "error" => secret.parse::<u8>().map(drop).map_err(|_| secret).unwrap(),
             "slice" => drop(secret.split_at(99)),
             "literal" => panic!("a word of the source"),
             "task" => {

@@ -274,11 +274,15 @@ fn derived_fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, Stri
         } else if let Some(at) = line.find("struct ").or_else(|| line.find("enum "))
             && !line.starts_with(' ')
         {
-            let name = line[at..].split(' ').nth(1).unwrap_or_default();
+            let name = line
+                .get(at..)
+                .and_then(|rest| rest.split(' ').nth(1))
+                .unwrap_or_default();
             let end = name
                 .find(|c: char| !c.is_alphanumeric())
                 .unwrap_or(name.len());
-            inside = (derives && line.ends_with('{')).then(|| name[..end].to_owned());
+            let name = name.get(..end).unwrap_or_default();
+            inside = (derives && line.ends_with('{')).then(|| name.to_owned());
             derives = false;
         }
     }

@@ -280,7 +280,9 @@ async fn a_line_of_text_is_one_record_with_as_many_words_as_it_has_fields() {
     assert_inert("standard output", &stdout);
     // The greeting is several lines; it ends with an empty one.
     let greeting = stdout.rfind("\n\n").map_or(0, |end| end + 2);
-    let lines: Vec<&str> = stdout[greeting..]
+    let lines: Vec<&str> = stdout
+        .get(greeting..)
+        .unwrap()
         .lines()
         .skip_while(|line| !line.starts_with("20"))
         .collect();

@@ -22,6 +22,10 @@ fn said(command: &mut Command) -> (Vec<u8>, Output) {
     ([&output.stdout[..], &output.stderr].concat(), output)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one run of the program, looked at from every side"
+)]
 #[tokio::test]
 async fn the_password_of_the_upstream_proxy_is_for_the_proxy_alone() {
     let place = tempfile::tempdir().unwrap();

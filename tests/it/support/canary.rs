@@ -138,7 +138,7 @@ fn spellings(text: &[u8]) -> Vec<Vec<u8>> {
         // Only what depends on nothing but the text: from its first whole sextet to its last.
         let (from, to) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
         for encoded in [STANDARD.encode(&padded), URL_SAFE.encode(&padded)] {
-            spellings.push(encoded[from..to].into());
+            spellings.push(encoded.as_bytes()[from..to].to_vec());
         }
     }
     spellings.sort();

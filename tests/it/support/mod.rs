@@ -51,7 +51,7 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 
 /// Waits until `holds`, which nothing announces.
 pub(crate) async fn until(what: &str, holds: impl FnMut() -> bool) {
-    until_so(what, holds, || String::new()).await;
+    until_so(what, holds, String::new).await;
 }
 
 /// The same, and `found` tells what there is instead when it never holds.
