@@ -406,6 +406,8 @@ def exchanges(seeds, doors):
     invoke = request(target=f"https://{HOST}/model/a.b/invoke", body=b"{}")
     coded = request(target=f"https://{HOST}/model/a.b/converse-stream", lines=["Transfer-Encoding: chunked", "Expect: 100-continue"], length=False)
     connect = request("CONNECT", f"{HOST}:443", host=f"{HOST}:443", length=False)
+    # Without TLS inside, the port is not the one that a Host without a port stands for.
+    inside = request(target="/model/x/converse-stream", host=f"{HOST}:443")
     head = request("HEAD", f"http://{HOST}/", length=False)
     seeds["exchange"] = {
         "two-in-a-row": seed(0, 255, invoke + invoke, good, good),
@@ -414,7 +416,7 @@ def exchanges(seeds, doors):
         "answer-before-the-end": seed(1, 7, coded + b"5\r\nabc", good),
         "answer-at-once": seed(2, 9, invoke, good),
         "narrow": seed(128, 200, invoke + doors["transparent"], good, stream),
-        "inside-connect": seed(0, 99, connect + doors["transparent"] + request("GET", "/", length=False), stream, good),
+        "inside-connect": seed(0, 99, connect + inside + request("GET", "/", host=f"{HOST}:443", length=False), stream, good),
         "forward-plain": seed(0, 99, request("GET", "http://plain.example/x?y", host="plain.example", length=False) + head, answer(body=b"hi"), answer()),
         "own-route": seed(0, 255, doors["own-route"], good),
         "presigned": seed(0, 255, doors["route"], good),
