@@ -21,8 +21,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt as diagnostics};
 
+use crate::aws::inert::is_harmful;
 use crate::aws::mask::printable;
-use crate::cli::terminal::is_harmful;
 use crate::config::{ConfigError, LogFormat};
 use crate::ledger::UsageRecord;
 use fields::{Fields, write_value};

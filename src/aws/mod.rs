@@ -2,6 +2,7 @@
 
 pub mod diagnose;
 pub mod endpoint;
+pub mod inert;
 pub mod mask;
 pub mod model_id;
 pub mod operation;

@@ -1,15 +1,14 @@
 //! Writing for people and scripts: nothing a peer sent may drive the terminal.
 //!
-//! Model names, heads and bodies are a peer's bytes. Control characters (C0, DEL, C1), the marks that turn the direction
-//! of text and the odd line separators are shown as escapes: in text as `\u{1b}`, in JSON as `\u001b`, which leaves the
-//! value what it was. Also here: the error of the commands that print from the ledger, and the end of a pipe.
+//! Model names, heads and bodies are a peer's bytes. What is harmful in them (`aws::inert`) is shown as escapes: in text as
+//! `\u{1b}`, in JSON as `\u001b`, which leaves the value what it was. Also here: the error of the commands that print from the ledger, and the end of a pipe.
 
-use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use crate::aws::inert::{Line, Lines, is_harmful};
 use crate::ledger::{LedgerError, QueryError};
 
 /// Why a command that prints from the ledger failed.
@@ -54,14 +53,6 @@ impl From<LedgerError> for ReportError {
     }
 }
 
-/// Text on one line, harmless: every control character is an escape.
-#[derive(Clone, Copy, Debug)]
-pub struct Line<'a>(pub &'a str);
-
-/// Text of several lines, harmless: line feeds and tabs are kept, CRLF becomes a line feed.
-#[derive(Clone, Copy, Debug)]
-pub struct Lines<'a>(pub &'a str);
-
 /// Runs `print` with standard output, locked and buffered. A reader who has gone away is no error.
 ///
 /// # Errors
@@ -102,48 +93,6 @@ pub(super) fn write_json_value(out: &mut impl Write, value: &impl Serialize) -> 
     Ok(value.serialize(&mut serializer)?)
 }
 
-/// Whether a character could do more to a terminal than show itself.
-#[must_use]
-pub fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            if is_harmful(c) {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.0.split_inclusive('\n') {
-            let (text, end) = match line.strip_suffix('\n') {
-                Some(text) => (text.strip_suffix('\r').unwrap_or(text), "\n"),
-                None => (line, ""),
-            };
-            for (at, part) in text.split('\t').enumerate() {
-                if at > 0 {
-                    f.write_char('\t')?;
-                }
-                Line(part).fmt(f)?;
-            }
-            f.write_str(end)?;
-        }
-        Ok(())
-    }
-}
-
 struct HarmlessJson;
 
 impl serde_json::ser::Formatter for HarmlessJson {
@@ -173,19 +122,6 @@ pub(crate) fn write_json_text(out: &mut (impl Write + ?Sized), text: &str) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_are_escaped() {
-        let nasty = "a\u{1b}[31m\u{7f}\u{9b}b\r\n\tü\u{202e}x\r";
-        assert_eq!(
-            Line(nasty).to_string(),
-            "a\\u{1b}[31m\\u{7f}\\u{9b}b\\r\\n\\tü\\u{202e}x\\r"
-        );
-        assert_eq!(
-            Lines(nasty).to_string(),
-            "a\\u{1b}[31m\\u{7f}\\u{9b}b\n\tü\\u{202e}x\\r"
-        );
-    }
 
     #[test]
     fn json_is_harmless_and_still_the_same_value() {

@@ -1,8 +1,8 @@
 //! `tollgate show`: a stored body on a terminal, which nothing in it may drive.
 
 use super::parts;
+use crate::aws::inert::is_harmful;
 use crate::cli::show::body;
-use crate::cli::terminal::is_harmful;
 
 /// A head and a body as the ledger holds them, perhaps cut.
 pub(super) fn screen(data: &[u8]) {

@@ -7,8 +7,8 @@ use std::io::Write;
 
 use http::StatusCode;
 
+use crate::aws::inert::Line;
 use crate::aws::mask;
-use crate::cli::terminal::Line;
 use crate::ledger::Outcome;
 
 /// An answer of ours.

@@ -11,8 +11,8 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
+use crate::aws::inert::Line;
 use crate::aws::mask;
-use crate::cli::terminal::Line;
 
 /// Writes the message and `name=value` for each other field.
 pub(super) struct Fields;

@@ -332,8 +332,8 @@ async fn a_line_of_json_is_one_record_and_every_command_prints_what_it_should() 
         })
         .collect();
     assert!(ids.iter().all(|id| id.len() == 36), "{ids:?}");
-    // The greeting stands here, and `Records:` begins its last line.
-    let (_, after) = stderr.split_once("Records:").unwrap();
+    // The greeting stands here, and `Operation:` begins its last line.
+    let (_, after) = stderr.split_once("Operation:").unwrap();
     let (_, after) = after.split_once('\n').unwrap();
     assert_diagnostics(after);
     let say = |arguments: &[&str]| {
