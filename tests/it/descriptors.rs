@@ -98,23 +98,26 @@ async fn without_a_free_descriptor_what_runs_goes_on_and_what_comes_waits() {
 #[tokio::test]
 async fn an_unused_upstream_connection_gives_its_descriptor_to_one_that_is_needed() {
     const LIMIT: u32 = 64;
-    const OTHER: &str = "bedrock-runtime.eu-west-1.amazonaws.com";
+    const SECOND: &str = "models.example.test";
+    const THIRD: &str = "bedrock-runtime.eu-west-1.amazonaws.com";
     let upstream = RawUpstream::tls().await;
     let (_parent, home) = home();
     let few = Descriptors {
         soft: LIMIT,
         hard: LIMIT,
     };
-    let other = format!("{OTHER}:443:{}", upstream.address);
-    let arguments = ["--max-connections", "1000", "--connect-to", &other];
+    let [second, third] = [SECOND, THIRD].map(|host| format!("{host}:443:{}", upstream.address));
+    let mut arguments = vec!["--max-connections", "1000", "--intercept", SECOND];
+    arguments.extend(["--connect-to", &second, "--connect-to", &third]);
     let process = Process::start_within(&home, &upstream, &arguments, Some(few)).await;
+    let mut other = process.plain().await;
     let mut client = process.plain().await;
     let mut idle = asked(&upstream, &mut client, Door::Route).await;
     idle.send(OK).await;
     client.expect(OK).await;
-    // Every descriptor is taken, and nobody waits for one.
+    // All descriptors but one are taken. With none left, the accept loop would want the idle one for itself.
     let mut crowd = Vec::new();
-    while process.descriptors(LIMIT) < LIMIT {
+    while process.descriptors(LIMIT) < LIMIT - 1 {
         let mut one = process.plain().await;
         // Granted at once, and nothing is dialled for it.
         one.send(format!("CONNECT {BEDROCK}:443 HTTP/1.1\r\n\r\n"))
@@ -122,8 +125,11 @@ async fn an_unused_upstream_connection_gives_its_descriptor_to_one_that_is_neede
         one.head().await;
         crowd.push(one);
     }
-    let request = post(Door::Route).replace(BEDROCK, OTHER);
-    client.send(request).await;
+    other.send(post(Door::Route).replace(BEDROCK, SECOND)).await;
+    let mut last = upstream.accept().await;
+    last.request().await;
+    assert_eq!(process.descriptors(LIMIT), LIMIT);
+    client.send(post(Door::Route).replace(BEDROCK, THIRD)).await;
     let mut served = upstream.accept().await;
     served.request().await;
     served.send(OK).await;
