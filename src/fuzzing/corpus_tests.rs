@@ -191,23 +191,24 @@ fn the_seeds_of_whole_exchanges_get_as_far_as_they_look() {
         ("no-answer", 1, &[Failed]),
         ("ambiguous-answer", 1, &[Failed]),
         ("bytes-behind", 2, &[Complete, Complete]),
-        ("gone", 0, &[ClientAborted]),
+        // The answer is whole before the request is, and is passed on.
+        ("gone", 0, &[Complete]),
         ("smuggling", 0, &[Refused]),
         ("denied", 0, &[Refused]),
-        ("page", 0, &[Refused]),
+        // Our own page is no exchange.
+        ("page", 0, &[]),
     ];
+    let mut others = Vec::new();
     for (name, requests, outcomes) in rows {
         let seed = std::fs::read(corpus().join("exchange").join(name)).unwrap();
         let played = super::exchange::Played::of(&seed).unwrap();
         let ended: Vec<_> = played.records.iter().map(|record| record.outcome).collect();
-        assert_eq!(
-            (played.came().0, &ended[..]),
-            (*requests, *outcomes),
-            "{name}"
-        );
-        assert!(
-            played.came().1 > 0 || *outcomes == [ClientAborted],
-            "{name}: nothing for the client"
-        );
+        let answered = played.came().1 > 0;
+        if (played.came().0, &ended[..]) != (*requests, *outcomes)
+            || answered == (*outcomes == [ClientAborted])
+        {
+            others.push(format!("{name}: {} {ended:?} {answered}", played.came().0));
+        }
     }
+    assert!(others.is_empty(), "{others:#?}");
 }
