@@ -3,7 +3,7 @@
 //! [`Metrics::observe`] is shown each usage record once, where ledger row and log line are made of it, so that the three
 //! cannot disagree. Numbers that another room keeps anyway (the pool, the ledger) are handed in at the time of a scrape, as
 //! [`Levels`]. Names follow the semantic conventions of OpenTelemetry for generative AI where there are such, in the
-//! spelling of Prometheus; the others begin with `tollgate_`. Label values are bounded in number: models by [`labels`],
+//! spelling of Prometheus; the others begin with `tollgate_`. Label values are bounded in number: models by `labels`,
 //! everything else by tables of ours. How the text is asked for is left to `admin`.
 
 mod labels;

@@ -255,7 +255,7 @@ impl Ledger {
     }
 
     /// How many places of the queue are taken, and how many there are. A record takes one, and one more for every
-    /// [`SLOT_BYTES`] of text in it.
+    /// 4 KiB of text in it.
     #[must_use]
     pub fn places(&self) -> (usize, usize) {
         let all = usize::try_from(self.shared.limits.slots).unwrap_or(usize::MAX);
