@@ -104,10 +104,13 @@ fn without_empty_lines(mut octets: &[u8]) -> &[u8] {
     octets
 }
 
-/// What the route asks of a request inside a tunnel for [`BEDROCK`]: origin-form, and that host.
+/// What the route asks of a request inside a tunnel for [`BEDROCK`]: origin-form, and that host, which HTTP/1.0 need not
+/// name.
 fn is_for_bedrock(whole: &Whole) -> bool {
-    let [host] = whole.hosts.as_slice() else {
-        return false;
+    let host = match whole.hosts.as_slice() {
+        [host] => host,
+        [] => return whole.start[2] == b"HTTP/1.0" && whole.start[1].starts_with(b"/"),
+        _ => return false,
     };
     let text = String::from_utf8_lossy(host).to_ascii_lowercase();
     let (name, port) = text.split_once(':').unwrap_or((&text, ""));
