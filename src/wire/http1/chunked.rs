@@ -14,7 +14,7 @@ use super::head::is_token_octet;
 #[derive(Debug)]
 pub struct ChunkedDecoder {
     state: State,
-    /// Octets of chunk extensions seen, over all chunks.
+    /// Octets of chunk extensions seen, over all chunks, beyond those of content.
     extension_octets: usize,
     /// The trailer line being read.
     line: Vec<u8>,
@@ -83,7 +83,7 @@ impl Ext {
     }
 }
 
-/// Most octets of chunk extensions in one message.
+/// Most octets of chunk extensions in one message beyond those of its content.
 const MAX_EXTENSION_OCTETS: usize = 16 * 1024;
 /// Most octets of trailer section in one message.
 const MAX_TRAILER_OCTETS: usize = 16 * 1024;
@@ -125,6 +125,8 @@ impl ChunkedDecoder {
                     .min(input.len() - at);
                 content.push(at..at + take);
                 at += take;
+                // An extension on every chunk of a long stream is as legal as one; what is bounded is what adds nothing.
+                self.extension_octets = self.extension_octets.saturating_sub(take);
                 let left = left - take as u64;
                 self.state = if left == 0 {
                     State::DataCr

@@ -480,3 +480,17 @@ proptest! {
         prop_assert_eq!(decode(MessageFraming::Chunked, &wire, &cuts), Ok((wire.len(), content, true)));
     }
 }
+
+#[test]
+fn extensions_are_bounded_by_what_they_extend() {
+    let many = |count: usize, chunk: &str| {
+        let mut decoder = MessageFraming::Chunked.decoder();
+        let wire = chunk.repeat(count) + "0\r\n\r\n";
+        decoder.push(wire.as_bytes(), &mut Vec::new()).map(|_| ())
+    };
+    // One on every chunk of a long stream.
+    assert_eq!(many(10_000, "8;soak=1\r\n12345678\r\n"), Ok(()));
+    // A million octets that say nothing about one each.
+    let idle = format!("1;x={}\r\nx\r\n", "y".repeat(100));
+    assert_eq!(many(10_000, &idle), Err(FramingError::ChunkExtension));
+}
