@@ -315,7 +315,8 @@ impl<W: Write> Write for InflateDecoder<W> {
             self.next
                 .write_all(decoded.get(..given).unwrap_or_default())?;
             self.ended = status == Status::StreamEnd;
-            if given < BUFFER && (rest.is_empty() || taken == 0) {
+            // Where its window wraps, it has taken all there is and still has more to give.
+            if given == 0 && (rest.is_empty() || taken == 0) {
                 break;
             }
         }

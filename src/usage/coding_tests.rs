@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
@@ -218,6 +218,42 @@ proptest! {
         if untouched {
             prop_assert!(ended.is_ok());
             prop_assert_eq!(seen.total, body.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_in_the_window_wherever_a_piece_ends() {
+    // A little more than the window of deflate, from so few octets that one piece decodes to most of it.
+    let text = "the same words again and again ".repeat(1_100);
+    let expected = text.len();
+    for coding in [Coding::Deflate, Coding::Gzip] {
+        let body = match coding {
+            Coding::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(text.as_bytes()).unwrap();
+                encoder.finish().unwrap()
+            }
+            _ => {
+                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(text.as_bytes()).unwrap();
+                encoder.finish().unwrap()
+            }
+        };
+        for cut in 0..=body.len() {
+            for second in [cut, cut + 40].map(|at| at.min(body.len())) {
+                let mut decoder = ContentDecoder::new(&[coding], Vec::new());
+                for piece in [&body[..cut], &body[cut..second], &body[second..]] {
+                    decoder.push(piece).unwrap();
+                }
+                decoder.finish().unwrap();
+                assert_eq!(
+                    decoder.sink().len(),
+                    expected,
+                    "{cut} {second} of {}",
+                    body.len()
+                );
+            }
         }
     }
 }
