@@ -85,14 +85,22 @@ async fn no_more_are_minted_at_a_time_than_may_be_and_what_is_known_does_not_wai
     assert_eq!(store.room.available_permits(), 2);
 }
 
-#[tokio::test]
-async fn the_thread_that_asks_does_not_mint() {
+#[test]
+fn the_thread_that_asks_does_not_mint() {
     let (_home, store) = store(512, 1);
     let now = SystemTime::now();
-    // On this runtime one thread serves everybody: were it to mint, the leaf would be there at the first look.
-    assert!(!is_over_at_once(store.for_host(BEDROCK, now)));
-    store.for_host(BEDROCK, now).await.unwrap();
-    assert!(is_over_at_once(store.for_host(BEDROCK, now)));
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        // With the one thread for long work taken, a leaf at the first look could only come from the thread that asks.
+        let (work, taken) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || taken.recv());
+        assert!(!is_over_at_once(store.for_host(BEDROCK, now)));
+        drop(work);
+        busy.await.unwrap().unwrap_err();
+        store.for_host(BEDROCK, now).await.unwrap();
+        assert!(is_over_at_once(store.for_host(BEDROCK, now)));
+    });
 }
 
 #[tokio::test]
