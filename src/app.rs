@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -137,10 +138,11 @@ impl Gate {
         warn_of_ends(&watched, OffsetDateTime::now_utc());
         let dialer = dialer(&settings, &platform, Some(&authority))?;
         let store = Arc::new(store(&settings, authority)?);
-        let hosts = settings.hosts.clone();
+        let policy = Arc::new(ArcSwap::from_pointee(settings.policy.clone()));
+        let current = Arc::clone(&policy);
         let tls = ServerConfigs::new(
             store,
-            Arc::new(move |name: &str| hosts.is_intercepted(name)),
+            Arc::new(move |name: &str| current.load().hosts.is_intercepted(name)),
         )?;
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
@@ -169,6 +171,7 @@ impl Gate {
         };
         let services = Arc::new(Services {
             settings,
+            policy,
             tls,
             pool,
             ledger,
@@ -365,7 +368,7 @@ pub fn dialer(
 /// The domains that an authority made for these settings may sign for.
 #[must_use]
 pub fn constraints(settings: &Settings) -> Vec<String> {
-    let patterns = settings.hosts.intercept.iter();
+    let patterns = settings.policy.hosts.intercept.iter();
     let wanted = patterns.map(HostPattern::subtree);
     let aws = AWS_DOMAINS.iter().copied().chain(["localhost"]);
     aws.chain(wanted).map(str::to_owned).collect()
@@ -382,7 +385,7 @@ pub fn required(settings: &Settings) -> Vec<String> {
                 .iter()
                 .any(|own| pattern.matches(&own.host))
     };
-    let patterns = settings.hosts.intercept.iter();
+    let patterns = settings.policy.hosts.intercept.iter();
     patterns
         .filter(|pattern| !own(pattern))
         .map(|pattern| pattern.subtree().to_owned())

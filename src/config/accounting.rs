@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::aliases::Aliases;
 use super::hosts::{HostPattern, HostRules};
 use super::load::ConfigError;
 use super::options::Options;
@@ -21,8 +20,6 @@ pub struct Accounting {
     pub on_ledger_failure: LedgerFailure,
     /// Whether session key ids are bound to the roles that STS names.
     pub learn_sessions: bool,
-    /// Names that people use.
-    pub aliases: Aliases,
 }
 
 /// `--on-client-abort`.
@@ -80,8 +77,6 @@ impl Accounting {
                 ],
             )?,
             learn_sessions,
-            aliases: Aliases::new(options.aliases.clone())
-                .map_err(|why| invalid("aliases", why))?,
         })
     }
 }

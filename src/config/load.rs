@@ -92,7 +92,8 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
     let mut settings = Settings::from_options(merged, home, api_base.as_deref())?;
     settings.upstream_proxy = upstream_proxy;
     if let Some(path) = prices_file {
-        settings.prices = Arc::new(prices::with_file(&settings.prices, &path)?);
+        let policy = &mut settings.policy;
+        policy.prices = Arc::new(prices::with_file(&policy.prices, &path)?);
     }
     Ok(settings)
 }

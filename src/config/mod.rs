@@ -1,7 +1,8 @@
 //! Flags, environment and `tollgate.toml` become settings.
 //!
 //! `options` is the one list of options; `load` lays the three sources over each other (flags beat variables beat
-//! file); `settings` (with `accounting`, `admin` and `limits`) is the checked result that everybody else is handed.
+//! file); `settings` (with `accounting`, `admin` and `limits`) is the checked result that everybody else is handed,
+//! `policy` the part of it that may change while the gate runs.
 
 pub mod accounting;
 pub mod admin;
@@ -11,6 +12,7 @@ pub mod limits;
 pub mod load;
 pub mod no_proxy;
 pub mod options;
+pub mod policy;
 mod prices;
 pub mod settings;
 pub mod upstream_proxy;
@@ -26,5 +28,6 @@ pub use hosts::{HostPattern, HostRules};
 pub use limits::{Capacity, Limits, Timeouts};
 pub use load::{ConfigError, load, load_prices};
 pub use options::{HomeOption, Options};
+pub use policy::Policy;
 pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings};
 pub use upstream_proxy::UpstreamProxy;

@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use super::accounting::Accounting;
 use super::admin::AdminPort;
+use super::aliases::Aliases;
 use super::hosts::{HostPattern, HostRules};
 use super::limits::{Limits, Timeouts};
 use super::load::ConfigError;
 use super::options::{CertificateOption, Options, RouteOption};
+use super::policy::Policy;
 use super::prices;
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
 use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
-use crate::spend::PriceBook;
-use crate::usage::Patterns;
 use crate::wire::http1::{RequestTarget, Scheme};
 
 /// Everything the gate needs to know.
@@ -41,8 +41,6 @@ pub struct Settings {
     pub authority_pair: Option<(PathBuf, PathBuf)>,
     /// Certificates for single hosts.
     pub certificates: Vec<CertificateOption>,
-    /// Which hosts are opened or refused.
-    pub hosts: HostRules,
     /// Whether tunnels may reach private addresses.
     pub private_destinations: PrivateDestinations,
     /// Additional upstream roots.
@@ -61,14 +59,10 @@ pub struct Settings {
     pub ledger: LedgerOptions,
     /// How exchanges are logged.
     pub log_format: LogFormat,
-    /// Routes, longest prefix first.
-    pub routes: Vec<RouteRule>,
     /// How exchanges are counted, named and recorded.
     pub accounting: Accounting,
-    /// What calls cost.
-    pub prices: Arc<PriceBook>,
-    /// Shapes of usage that the operator taught.
-    pub usage_patterns: Arc<Patterns>,
+    /// What may change while the gate runs.
+    pub policy: Policy,
     /// How much there may be of what.
     pub limits: Limits,
     /// How long we wait for what.
@@ -192,7 +186,6 @@ impl Settings {
             listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
             authority_pair: pair("ca-cert", options.ca_cert, "ca-key", options.ca_key)?,
             certificates: options.certificate,
-            hosts,
             private_destinations: private_destinations(
                 options.private_destinations.as_deref(),
                 listen,
@@ -217,10 +210,14 @@ impl Settings {
                 options.log_format.as_deref(),
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],
             )?,
-            routes: routes(&options.route, base.transpose()?)?,
             accounting,
-            prices: Arc::new(prices::book(&options.price)?),
-            usage_patterns: usage_patterns(&options.usage_pattern)?,
+            policy: Policy {
+                hosts,
+                routes: routes(&options.route, base.transpose()?)?,
+                aliases: Aliases::new(options.aliases).map_err(|why| invalid("aliases", why))?,
+                prices: Arc::new(prices::book(&options.price)?),
+                usage_patterns: usage_patterns(&options.usage_pattern)?,
+            },
             limits,
             timeouts,
         })

@@ -18,7 +18,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(settings.listen.to_string(), "127.0.0.1:5380");
     assert_eq!(settings.capture_limit(), 1024 * 1024);
     assert_eq!(
-        settings.routes,
+        settings.policy.routes,
         [RouteRule {
             prefix: DEFAULT_ROUTE.to_owned(),
             upstream: None
@@ -88,7 +88,7 @@ fn every_wrong_option_is_named() {
 fn the_environment_gives_routes_their_upstream() {
     let base = Some("https://bedrock-runtime.eu-west-1.amazonaws.com/");
     let settings = Settings::from_options(Options::default(), PathBuf::new(), base).unwrap();
-    let upstream = settings.routes[0].upstream.clone();
+    let upstream = settings.policy.routes[0].upstream.clone();
     assert_eq!(
         upstream,
         Some(("bedrock-runtime.eu-west-1.amazonaws.com".to_owned(), 443))

@@ -29,6 +29,7 @@ pub(super) fn configuration(data: &[u8]) {
     match Settings::from_options(options, PathBuf::from("/home"), None) {
         Ok(settings) => {
             let routes: Vec<_> = settings
+                .policy
                 .routes
                 .iter()
                 .map(|route| route.prefix.len())
@@ -37,7 +38,7 @@ pub(super) fn configuration(data: &[u8]) {
             assert!(settings.capture_limit() <= crate::config::settings::MAX_PAYLOAD_LIMIT);
             let same = Settings::from_options(again, PathBuf::from("/home"), None)
                 .expect("what was written again is in order");
-            assert_eq!(settings.routes, same.routes);
+            assert_eq!(settings.policy.routes, same.policy.routes);
             assert_eq!(settings.connect_to, same.connect_to);
             assert_eq!(settings.payload_limit, same.payload_limit);
         }

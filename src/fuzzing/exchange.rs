@@ -86,6 +86,7 @@ impl World {
         settings.private_destinations = PrivateDestinations::Deny;
         assert!(
             settings
+                .policy
                 .hosts
                 .deny
                 .iter()
@@ -106,12 +107,13 @@ impl World {
             )
             .unwrap(),
         );
-        let hosts = settings.hosts.clone();
+        let hosts = settings.policy.hosts.clone();
         let intercepts = Arc::new(move |name: &str| hosts.is_intercepted(name));
         let capacity = settings.limits.capacity(settings.listen.ip(), None);
         let (ledger, records) = Ledger::collecting();
         let (phase, phases) = watch::channel(Phase::Serving);
         let services = Services {
+            policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy.clone())),
             tls: ServerConfigs::new(store, intercepts).unwrap(),
             pool: UpstreamPool::new(dialer, Duration::from_secs(60), 64),
             settings,

@@ -259,20 +259,23 @@ impl Connection<'_> {
             address: self.reached,
             scheme,
         };
-        let page = landing::answer(&head, scope, reached, &self.services.settings);
+        let policy = self.services.policy();
+        let home = &self.services.settings.home;
+        let page = landing::answer(&head, scope, reached, home, &policy.hosts);
         if let Some(page) = page.await {
             return Step::After(after_answer(send(writer, &page).await));
         }
         let rules = Rules {
-            hosts: &self.services.settings.hosts,
-            routes: &self.services.settings.routes,
+            hosts: &policy.hosts,
+            routes: &policy.routes,
         };
         let (reply, bytes, entry) = match route(&head, scope, rules) {
             Route::Exchange(mut plan) => {
                 if plan.proxy_user.is_none() {
                     plan.proxy_user = proxy_user.map(str::to_owned);
                 }
-                let run = exchange::run(self.services, arrival, &head, *plan, client, writer);
+                let sides = (client, writer);
+                let run = exchange::run(self.services, arrival, &head, *plan, &policy, sides);
                 return Step::After(Box::pin(run).await);
             }
             Route::Open { host, .. } if !self.services.tls.covers(&host) => {
@@ -310,7 +313,8 @@ impl Connection<'_> {
                 (reply, bytes, entry)
             }
         };
-        self.note_refusal(arrival, &head, scope, entry, &reply, &bytes)
+        let asked = Asked::of(&head, scope, &policy.hosts);
+        self.note_refusal(arrival, &head, asked, entry, &reply, &bytes)
             .await;
         Step::After(after_answer(send(writer, &bytes).await))
     }
@@ -380,12 +384,11 @@ impl Connection<'_> {
         &self,
         arrival: Arrival,
         head: &RequestHead,
-        scope: &Scope,
+        asked: Asked,
         entry: Entry,
         reply: &Reply,
         sent: &[u8],
     ) {
-        let asked = Asked::of(head, scope, &self.services.settings.hosts);
         let connect = if asked.intercepted {
             Entry::Connect
         } else {

@@ -19,7 +19,7 @@ use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Set
 use super::reply::{Kind, Reply};
 use super::route::Plan;
 use crate::aws::sigv4::Credentials;
-use crate::config::LedgerFailure;
+use crate::config::{LedgerFailure, Policy};
 use crate::ledger::Outcome;
 use crate::net::dial::{DialError, Reach};
 use crate::net::pool::UpstreamConnection;
@@ -57,10 +57,10 @@ pub async fn run(
     arrival: Arrival,
     head: &RequestHead,
     plan: Plan,
-    client: &mut ClientReader,
-    writer: &mut WriteHalf<BoxDuplex>,
+    policy: &Policy,
+    (client, writer): (&mut ClientReader, &mut WriteHalf<BoxDuplex>),
 ) -> Afterwards {
-    let meter = Meter::new(arrival, head, &plan, services);
+    let meter = Meter::new(arrival, head, &plan, services, policy);
     let answer = Answer {
         services,
         arrival,

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::route::{Scope, host_field};
-use crate::config::Settings;
+use crate::config::HostRules;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificates::{self, CertificateError};
 use crate::net::trust::BUNDLE_PEM;
@@ -36,7 +36,8 @@ pub(super) async fn answer(
     head: &RequestHead,
     scope: &Scope,
     reached: Reached,
-    settings: &Settings,
+    home: &Path,
+    hosts: &HostRules,
 ) -> Option<Vec<u8>> {
     let is_head = match head.method() {
         "GET" => false,
@@ -55,13 +56,13 @@ pub(super) async fn answer(
     // What two readers could read differently is refused like anywhere else.
     MessageFraming::of_request(head).ok()?;
     let host = host_field(head).ok().flatten()?;
-    if !is_this_gate(host.host, reached.address) || settings.hosts.is_intercepted(host.host) {
+    if !is_this_gate(host.host, reached.address) || hosts.is_intercepted(host.host) {
         return None;
     }
     let (fields, body) = match file {
         None => (html_fields(), page(host, reached.scheme)),
         Some(name) => {
-            let path = settings.home.join(name);
+            let path = home.join(name);
             let read = tokio::task::spawn_blocking(move || certificates_of(&path)).await;
             let pem = match read {
                 Ok(Ok(pem)) => pem,

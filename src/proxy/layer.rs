@@ -127,7 +127,7 @@ impl Layer {
         let scope = match scope {
             Scope::Port { .. } => {
                 let name = stream.get_ref().1.server_name();
-                let intercepted = name.filter(|name| services.settings.hosts.is_intercepted(name));
+                let intercepted = name.filter(|name| services.policy().hosts.is_intercepted(name));
                 Scope::Port {
                     server_name: intercepted.map(str::to_owned),
                 }

@@ -18,6 +18,7 @@ use super::settle::{Settled, Terms};
 use super::{Services, caller, settle};
 use crate::aws::sigv4::Credentials;
 use crate::aws::{Endpoint, Service, mask, sts};
+use crate::config::Policy;
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::usage::ExchangeObserver;
 use crate::wire::http1::{RequestHead, ResponseHead, Scheme};
@@ -93,7 +94,13 @@ impl Arrival {
 impl<'a> Meter<'a> {
     /// Opens the account of a request that goes by `plan`.
     #[must_use]
-    pub fn new(arrival: Arrival, head: &'a RequestHead, plan: &Plan, services: &Services) -> Self {
+    pub fn new(
+        arrival: Arrival,
+        head: &'a RequestHead,
+        plan: &Plan,
+        services: &Services,
+        policy: &Policy,
+    ) -> Self {
         let settings = &services.settings;
         let host = &plan.origin.host;
         // Other services of AWS carry credentials in their bodies: their heads are all that is ever kept of them.
@@ -131,7 +138,7 @@ impl<'a> Meter<'a> {
             let call = plan.call.as_ref();
             let mut observer = ExchangeObserver::for_call(
                 call.map(|call| call.operation),
-                &settings.usage_patterns,
+                &policy.usage_patterns,
                 host,
                 plan.route.as_deref(),
                 record.model.as_deref(),

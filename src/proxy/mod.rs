@@ -40,12 +40,13 @@ mod route_tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
 use self::caller::Sessions;
 use self::load::{Figures, Load};
 use self::settle::Settled;
-use crate::config::Settings;
+use crate::config::{Policy, Settings};
 use crate::ledger::writer::Ledger;
 use crate::metrics::Metrics;
 use crate::net::pool::UpstreamPool;
@@ -54,8 +55,10 @@ use crate::telemetry;
 
 /// What every connection uses; built once by `app`.
 pub struct Services {
-    /// The checked configuration.
+    /// The checked configuration, as it was at the start.
     pub settings: Settings,
+    /// The part of it that may change: what `settings` says at the start, what the file says since.
+    pub policy: Arc<ArcSwap<Policy>>,
     /// TLS towards clients: on the port itself and inside tunnels.
     pub tls: ServerConfigs,
     /// Warm upstream connections.
@@ -101,13 +104,19 @@ impl Services {
         if let Some((date, at)) = settled.told {
             self.ledger.vouch(date, at);
         }
-        let (record, payload) = settled.finish(&self.settings).await;
+        let (record, payload) = settled.finish(&self.settings, &self.policy()).await;
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.metrics.observe(&record);
         let handed_over = Instant::now();
         self.ledger.commit(record, payload).await;
         self.metrics.committed(handed_over.elapsed());
+    }
+
+    /// What a request that begins now is admitted under.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
     }
 
     /// What there is of everything that is bounded.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::{caller, redact};
 use crate::aws::{Service, sts};
-use crate::config::Settings;
+use crate::config::{Policy, Settings};
 use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
 use crate::telemetry::panics;
@@ -105,7 +105,11 @@ impl Settled {
     }
 
     /// The record as it is kept: estimated where need be, without credentials, priced and named.
-    pub async fn finish(mut self, settings: &Settings) -> (UsageRecord, Option<Payload>) {
+    pub async fn finish(
+        mut self,
+        settings: &Settings,
+        policy: &Policy,
+    ) -> (UsageRecord, Option<Payload>) {
         self.estimate().await;
         let Self {
             mut record,
@@ -124,7 +128,7 @@ impl Settled {
             }
             None => None,
         };
-        record.cost = settings.prices.cost(&PricedCall {
+        record.cost = policy.prices.cost(&PricedCall {
             model: record.model.as_deref(),
             response_model: record.response_model.as_deref(),
             endpoint: terms.endpoint,
@@ -137,7 +141,7 @@ impl Settled {
                 .or(terms.asked_latency.as_deref()),
             usage: &record.usage,
         });
-        caller::name(&mut record, &settings.accounting.aliases);
+        caller::name(&mut record, &policy.aliases);
         // A run names itself to a gate that others use as well; that says which run it was and not who.
         let named = record.identity.proxy_user.take_if(|user| is_run(user));
         if let Some(run) = settings.run.clone().or(named) {

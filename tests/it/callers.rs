@@ -64,7 +64,7 @@ async fn a_claim_is_proved_by_the_upstream_and_named_by_the_operator() {
         let plan = Plan::new().before(&upstream);
         let gate = plan
             .with(|settings| {
-                settings.accounting.aliases = Aliases::new(aliases.clone().into()).unwrap();
+                settings.policy.aliases = Aliases::new(aliases.clone().into()).unwrap();
             })
             .start()
             .await;
@@ -120,7 +120,8 @@ async fn a_session_is_known_by_the_role_that_sts_returned_and_nothing_else_of_th
         let plan = Plan::new().before(&upstream);
         let gate = plan
             .with(|settings| {
-                settings.hosts.intercept = vec![tollgate::config::HostPattern::parse(STS).unwrap()];
+                settings.policy.hosts.intercept =
+                    vec![tollgate::config::HostPattern::parse(STS).unwrap()];
                 settings.accounting.learn_sessions = learn;
             })
             .start()

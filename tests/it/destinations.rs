@@ -19,7 +19,7 @@ async fn the_longest_route_prefix_wins_and_only_the_prefix_is_removed() {
                 prefix: prefix.to_owned(),
                 upstream: Some((host.to_owned(), 443)),
             };
-            settings.routes = vec![
+            settings.policy.routes = vec![
                 rule("/service/standard/deep/", ELSEWHERE),
                 rule(
                     "/service/standard/",
@@ -75,7 +75,7 @@ async fn a_routed_request_goes_to_the_bedrock_host_it_names_before_the_routes_ow
     let upstream = RawUpstream::tls().await;
     let gate = Plan::new()
         .before(&upstream)
-        .with(|settings| settings.routes[0].upstream = Some((ELSEWHERE.to_owned(), 443)))
+        .with(|settings| settings.policy.routes[0].upstream = Some((ELSEWHERE.to_owned(), 443)))
         .start()
         .await;
     let mut client = gate.plain().await;
@@ -212,7 +212,7 @@ async fn a_host_that_the_operator_adds_is_opened_like_those_of_aws() {
     let gate = Plan::new()
         .before(&upstream)
         .with(|settings| {
-            settings.hosts.intercept =
+            settings.policy.hosts.intercept =
                 vec![tollgate::config::HostPattern::parse("*.example.test").unwrap()];
         })
         .start()

@@ -177,7 +177,7 @@ async fn only_who_asks_the_gate_for_itself_gets_the_page() {
         .before(&upstream)
         .with(|settings| {
             let pattern = tollgate::config::HostPattern::parse("opened.localhost").unwrap();
-            settings.hosts.intercept.push(pattern);
+            settings.policy.hosts.intercept.push(pattern);
         })
         .start()
         .await;

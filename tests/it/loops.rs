@@ -160,8 +160,8 @@ async fn what_the_operator_leads_elsewhere_is_not_led_here_by_any_door() {
 #[tokio::test]
 async fn no_route_and_no_host_that_is_opened_leads_here() {
     let gate = with_known_admin(|settings, port| {
-        settings.routes[0].upstream = Some(("127.0.0.1".to_owned(), port));
-        settings.hosts.intercept = vec![HostPattern::parse("localhost").unwrap()];
+        settings.policy.routes[0].upstream = Some(("127.0.0.1".to_owned(), port));
+        settings.policy.hosts.intercept = vec![HostPattern::parse("localhost").unwrap()];
     })
     .await;
     let mut client = gate.plain().await;

@@ -211,7 +211,7 @@ async fn after_everything_that_can_go_wrong_metrics_are_what_stats_says() {
         .with(|settings| {
             let patterns = [("acme.*", "acme, in words")];
             let aliases = patterns.map(|(id, name)| (id.to_owned(), name.to_owned()));
-            settings.accounting.aliases = tollgate::config::Aliases::new(aliases.into()).unwrap();
+            settings.policy.aliases = tollgate::config::Aliases::new(aliases.into()).unwrap();
         })
         .start()
         .await;

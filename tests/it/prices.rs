@@ -20,8 +20,8 @@ async fn record(config: &str, path: &str, fields: &str, body: &str) -> UsageReco
     let gate = Plan::new()
         .before(&upstream)
         .with(|settings| {
-            settings.prices = Arc::clone(&configured.prices);
-            settings.usage_patterns = Arc::clone(&configured.usage_patterns);
+            settings.policy.prices = Arc::clone(&configured.policy.prices);
+            settings.policy.usage_patterns = Arc::clone(&configured.policy.usage_patterns);
         })
         .start()
         .await;

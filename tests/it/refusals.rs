@@ -150,7 +150,7 @@ async fn a_request_whose_places_disagree_is_refused() {
 async fn a_signature_for_the_gates_own_name_is_not_sent_where_it_would_fail() {
     let upstream = RawUpstream::tls().await;
     let own = |settings: &mut tollgate::config::Settings| {
-        settings.routes = vec![RouteRule {
+        settings.policy.routes = vec![RouteRule {
             prefix: "/service/standard/".to_owned(),
             upstream: Some((BEDROCK.to_owned(), 443)),
         }];
@@ -250,7 +250,7 @@ async fn a_denied_host_is_refused_by_every_door() {
     let gate = Plan::new()
         .before(&upstream)
         .with(|settings| {
-            settings.hosts.deny = vec![
+            settings.policy.hosts.deny = vec![
                 HostPattern::parse("*.example.test").unwrap(),
                 HostPattern::parse(BEDROCK).unwrap(),
             ];

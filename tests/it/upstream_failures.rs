@@ -375,7 +375,7 @@ async fn a_name_that_does_not_resolve_is_a_typed_503() {
     let gate = Plan::new()
         .with(|settings| {
             let pattern = HostPattern::parse(host).unwrap();
-            settings.hosts.intercept.push(pattern);
+            settings.policy.hosts.intercept.push(pattern);
         })
         .start()
         .await;
