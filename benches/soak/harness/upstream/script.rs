@@ -237,7 +237,9 @@ fn padded(pad: usize, content: Vec<u8>, head: &Head, target: &str) -> Vec<u8> {
         return content;
     }
     let mut larger = Vec::with_capacity(content.len() + pad + 64);
-    if target.ends_with("/converse-stream") && head.status == 200 {
+    // A pre-signed request has its signature behind the path.
+    let path = target.split('?').next().unwrap_or(target);
+    if path.ends_with("/converse-stream") && head.status == 200 {
         let text = "the same words again and again ".repeat(128);
         let delta = serde_json::json!({"contentBlockIndex": 0, "delta": {"text": text}});
         let event = delta_event(delta.to_string());
