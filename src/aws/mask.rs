@@ -13,8 +13,11 @@ mod text;
 pub use body::body;
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use self::text::{leading_userinfo, masked, secrets_of, without};
+use self::text::{
+    Endings, SHORTEST_KEY, leading_userinfo, secrets_of, without, write_masked, write_without,
+};
 use super::sigv4;
 use crate::wire::http1::{FieldLine, FieldLines, RequestHead, ResponseHead};
 
@@ -25,7 +28,7 @@ pub fn request_head(head: &RequestHead) -> Vec<u8> {
     let start = head.method().len() + 1;
     let end = start + head.target().len();
     let mut out = Vec::with_capacity(head.fields().bytes().len());
-    out.extend_from_slice(&masked(line.get(..start).unwrap_or_default()));
+    write_masked(line.get(..start).unwrap_or_default(), &mut out);
     out.extend_from_slice(target(head.target()).as_bytes());
     out.extend_from_slice(line.get(end..).unwrap_or_default());
     fields(head.fields(), &mut out);
@@ -38,7 +41,7 @@ pub fn response_head(head: &ResponseHead) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.fields().bytes().len());
     let line = head.fields().start_line();
     let (status, line_end) = line.split_at(line.trim_ascii_end().len());
-    out.extend_from_slice(&masked(status));
+    write_masked(status, &mut out);
     out.extend_from_slice(line_end);
     fields(head.fields(), &mut out);
     out
@@ -59,6 +62,9 @@ pub fn target(target: &str) -> String {
     // Authority-form has no `//` before its userinfo.
     if !target.starts_with('/') && !target.contains("://") {
         secrets.extend(leading_userinfo(bytes));
+    }
+    if secrets.is_empty() {
+        return target.to_owned();
     }
     String::from_utf8_lossy(&without(bytes, secrets)).into_owned()
 }
@@ -153,29 +159,36 @@ fn fields(lines: &FieldLines, out: &mut Vec<u8>) {
         let blank = line.raw.get(colon..).unwrap_or_default();
         let start = colon + blank.iter().take_while(|&&octet| is_blank(octet)).count();
         let end = start + line.value.len();
-        out.extend_from_slice(&masked(line.raw.get(..start).unwrap_or_default()));
-        out.extend_from_slice(&value(&line));
+        let name = line.raw.get(..start).unwrap_or_default();
+        // A token has neither `=` nor `@`: only a key could be in it, or something that is escaped.
+        if name.len() < SHORTEST_KEY && memchr::memchr(b'%', name).is_none() {
+            out.extend_from_slice(name);
+        } else {
+            write_masked(name, out);
+        }
+        value(&line, out);
         out.extend_from_slice(line.raw.get(end..).unwrap_or_default());
     }
     out.extend_from_slice(b"\r\n");
 }
 
-fn value(line: &FieldLine<'_>) -> Vec<u8> {
+fn value(line: &FieldLine<'_>, out: &mut Vec<u8>) {
     if line.value.is_empty() {
-        Vec::new()
-    } else if is_authorization(line.name) {
-        authorization(line.value)
+        return;
+    }
+    if is_authorization(line.name) {
+        authorization(line.value, out);
     } else if is_secret(line.name) {
-        MASK.to_vec()
+        out.extend_from_slice(MASK);
     } else if holds_authority(line.name) {
         let mut secrets = secrets_of(line.value);
         secrets.extend(leading_userinfo(line.value));
-        without(line.value, secrets)
+        write_without(line.value, secrets, out);
     } else if line.value.starts_with(b"{") {
         let value = body(line.value);
-        masked(value.as_deref().unwrap_or(line.value))
+        write_masked(value.as_deref().unwrap_or(line.value), out);
     } else {
-        masked(line.value)
+        write_masked(line.value, out);
     }
 }
 
@@ -190,7 +203,16 @@ fn holds_authority(name: &[u8]) -> bool {
 
 /// Broader than the list of known secrets, because the next one will be named after the same pattern.
 fn is_secret(name: &[u8]) -> bool {
-    const ENDINGS: &[&[u8]] = &[
+    // The key of server-side encryption, of its copy source, and the digest of either.
+    const CUSTOMER_KEY: &[u8] = b"customer-key";
+    SECRET_ENDINGS.of(name).next().is_some()
+        || name
+            .windows(CUSTOMER_KEY.len())
+            .any(|part| part.eq_ignore_ascii_case(CUSTOMER_KEY))
+}
+
+static SECRET_ENDINGS: LazyLock<Endings> = LazyLock::new(|| {
+    Endings::new(&[
         b"token",
         b"key",
         b"secret",
@@ -212,17 +234,11 @@ fn is_secret(name: &[u8]) -> bool {
         b"client-principal",
         // Browsers have no other place for a token of a WebSocket.
         b"websocket-protocol",
-    ];
-    // The key of server-side encryption, of its copy source, and the digest of either.
-    const CUSTOMER_KEY: &[u8] = b"customer-key";
-    ENDINGS.iter().any(|ending| text::ends_with(name, ending))
-        || name
-            .windows(CUSTOMER_KEY.len())
-            .any(|part| part.eq_ignore_ascii_case(CUSTOMER_KEY))
-}
+    ])
+});
 
 /// `Authorization` and its relatives: the scheme stays, and of SigV4 the credential scope and the signed headers.
-fn authorization(value: &[u8]) -> Vec<u8> {
+fn authorization(value: &[u8], masked: &mut Vec<u8>) {
     let end = value
         .iter()
         .position(u8::is_ascii_whitespace)
@@ -232,23 +248,28 @@ fn authorization(value: &[u8]) -> Vec<u8> {
         .iter()
         .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
     {
-        return MASK.to_vec();
+        masked.extend_from_slice(MASK);
+        return;
     }
-    let mut masked = scheme.to_vec();
-    let signed = scheme.to_ascii_uppercase().starts_with(b"AWS4-");
+    masked.extend_from_slice(scheme);
+    let signed = scheme
+        .get(..SIGNED.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SIGNED));
     if !signed && !rest.is_empty() {
         masked.push(b' ');
         masked.extend_from_slice(MASK);
-        return masked;
+        return;
     }
     for (index, parameter) in rest.split(|&octet| octet == b',').enumerate() {
         if index > 0 {
             masked.push(b',');
         }
-        sigv4_parameter(parameter, &mut masked);
+        sigv4_parameter(parameter, masked);
     }
-    masked
 }
+
+/// How the schemes begin whose value tells more than a secret.
+const SIGNED: &[u8] = b"AWS4-";
 
 /// Keeps the two parameters that are no secret, and those only in their own alphabet.
 fn sigv4_parameter(parameter: &[u8], masked: &mut Vec<u8>) {

@@ -10,7 +10,9 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex_automata::Input;
+use regex_automata::dfa::{Automaton, dense};
+use regex_automata::util::syntax;
 
 use super::SCHEMES;
 use super::text::{FORMS, form_at, without};
@@ -64,20 +66,18 @@ const LEAST: usize = 16;
 /// Quotes, escapes and blanks between a name, its colon and its value.
 const MOST_BETWEEN: usize = 12;
 
+/// Every body is looked through, so what looks is a table with one step an octet.
 struct Marks {
-    finder: AhoCorasick,
-    marks: Vec<Mark>,
+    finder: dense::DFA<Vec<u32>>,
+    /// The length of each word, and what it is; of two that begin together the longer one comes first, and is found.
+    words: Vec<(usize, Mark)>,
 }
 
-/// `None` only if the list above is no list of words.
+/// `None` only if the lists are no lists of words.
 static MARKS: LazyLock<Option<Marks>> = LazyLock::new(|| {
-    let mut words: Vec<&[u8]> = Vec::new();
-    let mut marks = Vec::new();
-    for name in NAMES {
-        words.push(name.as_bytes());
-        marks.push(Mark::Name);
-    }
-    for (word, mark) in [
+    let mut words: Vec<(&[u8], Mark)> = Vec::new();
+    words.extend(NAMES.iter().map(|name| (name.as_bytes(), Mark::Name)));
+    words.extend([
         (&b"signature"[..], Mark::Assigned),
         (b"authorization", Mark::Authorization),
         (b":chunk-signature\x06", Mark::EventHeader),
@@ -85,21 +85,29 @@ static MARKS: LazyLock<Option<Marks>> = LazyLock::new(|| {
         (b"://", Mark::Url),
         // As some write it in JSON.
         (b":\\/\\/", Mark::Url),
-    ] {
-        words.push(word);
-        marks.push(mark);
-    }
-    for &(start, least) in FORMS {
-        words.push(start);
-        marks.push(Mark::Form(start, least));
-    }
-    let finder = AhoCorasick::builder()
-        .kind(Some(AhoCorasickKind::DFA))
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::LeftmostLongest)
-        .build(words)
-        .ok()?;
-    Some(Marks { finder, marks })
+    ]);
+    let form = |&(start, least): &(&'static [u8], usize)| (start, Mark::Form(start, least));
+    words.extend(FORMS.iter().map(form));
+    words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
+    let literal = |octets: &[u8]| {
+        octets
+            .iter()
+            .map(|octet| format!("\\x{octet:02x}"))
+            .collect()
+    };
+    let patterns: Vec<String> = words.iter().map(|(word, _)| literal(word)).collect();
+    let octets = syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .case_insensitive(true);
+    let finder = dense::Builder::new().syntax(octets).build_many(&patterns);
+    Some(Marks {
+        finder: finder.ok()?,
+        words: words
+            .iter()
+            .map(|(word, mark)| (word.len(), *mark))
+            .collect(),
+    })
 });
 
 /// The body with its credentials masked; `None` when there are none in it.
@@ -118,14 +126,15 @@ pub fn body(bytes: &[u8]) -> Option<Vec<u8>> {
 
 fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    let Some(Marks { finder, marks }) = &*MARKS else {
+    let Some(Marks { finder, words }) = &*MARKS else {
         return secrets;
     };
-    for found in finder.find_iter(bytes) {
-        let Some(mark) = marks.get(found.pattern().as_usize()) else {
-            continue;
-        };
-        secrets.extend(mark.secret(bytes, found.range()));
+    let mut at = 0;
+    while let Ok(Some(found)) = finder.try_search_fwd(&Input::new(bytes).range(at..)) {
+        at = found.offset();
+        if let Some((length, mark)) = words.get(found.pattern().as_usize()) {
+            secrets.extend(mark.secret(bytes, at.saturating_sub(*length)..at));
+        }
     }
     secrets
 }

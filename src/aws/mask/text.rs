@@ -15,7 +15,9 @@ use super::MASK;
 use crate::aws::{percent, sigv4};
 
 /// Names whose parameter carries a secret, in lower case; longer names that end so count as well.
-const ENDINGS: &[&[u8]] = &[
+static ENDINGS: LazyLock<Endings> = LazyLock::new(|| Endings::new(SECRET_ENDINGS));
+
+const SECRET_ENDINGS: &[&[u8]] = &[
     b"signature",
     b"security-token",
     b"securitytoken",
@@ -53,7 +55,8 @@ const ENDINGS: &[&[u8]] = &[
 ];
 
 /// Names that are so short that they count only when they stand alone.
-const WHOLE: &[&[u8]] = &[b"token", b"key", b"sig", b"auth", b"jwt", b"pwd", b"bearer"];
+static WHOLE: LazyLock<Endings> =
+    LazyLock::new(|| Endings::new(&[b"token", b"key", b"sig", b"auth", b"jwt", b"pwd", b"bearer"]));
 
 /// How our own messages say where a user and a password belong.
 const PLACEHOLDER: &[u8] = b"USER:PASSWORD";
@@ -68,20 +71,25 @@ pub(super) const FORMS: &[(&[u8], usize)] = &[
     (b"FwoGZXIvYXdz", 20),
 ];
 
-/// `bytes` with the secrets in it masked.
-pub(super) fn masked(bytes: &[u8]) -> Vec<u8> {
-    without(bytes, secrets_of(bytes))
+/// Writes `bytes` with the secrets in it masked.
+pub(super) fn write_masked(bytes: &[u8], out: &mut Vec<u8>) {
+    write_without(bytes, secrets_of(bytes), out);
 }
+
+/// The length of the shortest key that is known by its form.
+pub(super) const SHORTEST_KEY: usize = 32;
 
 /// Where the secrets of `bytes` lie, in any order.
 pub(super) fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    forms(bytes, |range| secrets.push(range));
+    if bytes.len() >= SHORTEST_KEY {
+        forms(bytes, |range| secrets.push(range));
+    }
     if memchr::memchr3(b'=', b'%', b'@', bytes).is_none() {
         return secrets;
     }
     Octets::as_sent(bytes).find(bytes, &mut secrets);
-    if memchr::memchr(b'%', bytes).is_some() {
+    if memchr::memchr(b'%', bytes).is_some() && !escapes_colons_only(bytes) {
         let decoded = Octets::decoded(bytes);
         decoded.find(bytes, &mut secrets);
         forms(&decoded.values, |range| {
@@ -91,15 +99,33 @@ pub(super) fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     secrets
 }
 
+/// Whether every escape in `bytes` is a colon, as in the target of nearly every call, and none of them can lead to a
+/// secret: there is neither a parameter nor a userinfo, and no key begins behind one.
+fn escapes_colons_only(bytes: &[u8]) -> bool {
+    memchr::memchr2(b'=', b'@', bytes).is_none()
+        && memchr::memchr_iter(b'%', bytes).all(|at| match bytes.get(at + 1..) {
+            Some([b'3', b'A' | b'a', rest @ ..]) => {
+                !FORMS.iter().any(|(start, _)| rest.starts_with(start))
+            }
+            _ => false,
+        })
+}
+
 /// The userinfo of an authority that `bytes` begin with.
 pub(super) fn leading_userinfo(bytes: &[u8]) -> Option<Range<usize>> {
     Octets::as_sent(bytes).userinfo(0)
 }
 
 /// `bytes` with [`MASK`] in the place of each secret.
-pub(super) fn without(bytes: &[u8], mut secrets: Vec<Range<usize>>) -> Vec<u8> {
-    secrets.sort_unstable_by_key(|secret| secret.start);
+pub(super) fn without(bytes: &[u8], secrets: Vec<Range<usize>>) -> Vec<u8> {
     let mut masked = Vec::with_capacity(bytes.len());
+    write_without(bytes, secrets, &mut masked);
+    masked
+}
+
+/// Writes `bytes` with [`MASK`] in the place of each secret.
+pub(super) fn write_without(bytes: &[u8], mut secrets: Vec<Range<usize>>, masked: &mut Vec<u8>) {
+    secrets.sort_unstable_by_key(|secret| secret.start);
     let mut shown = 0;
     for secret in secrets {
         // Empty ones, and those that lie in or reach out of the one before.
@@ -113,7 +139,6 @@ pub(super) fn without(bytes: &[u8], mut secrets: Vec<Range<usize>>) -> Vec<u8> {
         shown = secret.end;
     }
     masked.extend_from_slice(bytes.get(shown..).unwrap_or_default());
-    masked
 }
 
 /// Shows `found` where a key lies that is known by its form. One that begins in the middle of a word is none.
@@ -194,6 +219,9 @@ impl<'a> Octets<'a> {
     /// Adds where secrets lie in `bytes`, which this was made from.
     fn find(&self, bytes: &[u8], secrets: &mut Vec<Range<usize>>) {
         self.parameters(bytes, secrets);
+        if memchr::memchr(b'@', &self.values).is_none() {
+            return;
+        }
         let network_path = self.values.starts_with(b"//").then_some(2);
         let authorities = memchr::memmem::find_iter(&self.values, b"://").map(|at| at + 3);
         let starts = network_path.into_iter().chain(authorities);
@@ -282,15 +310,40 @@ fn is_scope(value: &[u8]) -> bool {
 
 /// Whether the name that `text` ends with is that of a secret parameter.
 fn is_secret_name(text: &[u8]) -> bool {
-    ENDINGS.iter().any(|ending| ends_with(text, ending))
-        || WHOLE.iter().any(|name| {
-            ends_with(text, name)
-                && text
-                    .len()
-                    .checked_sub(name.len() + 1)
-                    .and_then(|before| text.get(before))
-                    .is_none_or(|octet| !octet.is_ascii_alphanumeric() && !b"-_".contains(octet))
-        })
+    let stands_alone = |name: &[u8]| {
+        text.len()
+            .checked_sub(name.len() + 1)
+            .and_then(|before| text.get(before))
+            .is_none_or(|octet| !octet.is_ascii_alphanumeric() && !b"-_".contains(octet))
+    };
+    ENDINGS.of(text).next().is_some() || WHOLE.of(text).any(stands_alone)
+}
+
+/// Names that a text may end with, in lower case, by their last letter: most texts end with another.
+pub(super) struct Endings([Vec<&'static [u8]>; 32]);
+
+impl Endings {
+    pub(super) fn new(names: &[&'static [u8]]) -> Self {
+        let mut endings = Self(Default::default());
+        for name in names {
+            if let Some(same) = name.last().and_then(|last| endings.0.get_mut(index(*last))) {
+                same.push(name);
+            }
+        }
+        endings
+    }
+
+    /// Those that `text` ends with, whatever the case.
+    pub(super) fn of(&self, text: &[u8]) -> impl Iterator<Item = &'static [u8]> {
+        let same = text.last().and_then(|last| self.0.get(index(*last)));
+        let same = same.map(Vec::as_slice).unwrap_or_default();
+        same.iter().copied().filter(|name| ends_with(text, name))
+    }
+}
+
+/// The same for both cases of a letter.
+fn index(octet: u8) -> usize {
+    usize::from(octet & 0x1f)
 }
 
 /// Whether `text` ends with `ending`, whatever the case.
