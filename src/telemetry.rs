@@ -156,7 +156,7 @@ pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
         return ExchangeLine(None);
     }
     ExchangeLine(match format {
-        LogFormat::Text => Some(Text(record).to_string()),
+        LogFormat::Text => Some(text(record)),
         LogFormat::Json => match json(record) {
             Ok(line) => Some(line),
             Err(error) => {
@@ -166,6 +166,18 @@ pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
         },
     })
 }
+
+/// The record on one line for people.
+fn text(record: &UsageRecord) -> String {
+    use fmt::Write as _;
+    let mut line = String::with_capacity(USUAL_LINE);
+    let written = write!(line, "{}", Text(record));
+    debug_assert!(written.is_ok(), "writing to a String does not fail");
+    line
+}
+
+/// What most lines fit into.
+const USUAL_LINE: usize = 512;
 
 /// The record as JSON in which nothing drives a terminal: what JSON itself lets through is escaped, too. It stands in
 /// strings only, and lies below U+10000.

@@ -16,6 +16,10 @@ pub struct Lines<'a>(pub &'a str);
 /// Whether a character could do more to a terminal than show itself.
 #[must_use]
 pub fn is_harmful(c: char) -> bool {
+    // Nearly every character there is.
+    if matches!(c, ' '..='~') {
+        return false;
+    }
     c.is_control()
         || matches!(
             c,
@@ -25,14 +29,15 @@ pub fn is_harmful(c: char) -> bool {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            if is_harmful(c) {
+        let mut shown = 0;
+        for (at, harmful) in self.0.match_indices(is_harmful) {
+            f.write_str(self.0.get(shown..at).unwrap_or_default())?;
+            for c in harmful.chars() {
                 write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
             }
+            shown = at + harmful.len();
         }
-        Ok(())
+        f.write_str(self.0.get(shown..).unwrap_or_default())
     }
 }
 
