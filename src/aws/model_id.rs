@@ -9,7 +9,15 @@
 pub struct ModelId<'a> {
     kind: ModelKind<'a>,
     /// `[geography.]provider.name[-vN][:M]`, where the id holds one.
-    named: Option<&'a str>,
+    named: Option<Named<'a>>,
+}
+
+/// A name, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Named<'a> {
+    geography: Option<&'a str>,
+    /// What stands behind the geography.
+    model: &'a str,
 }
 
 /// The forms that a model identifier takes.
@@ -71,21 +79,16 @@ impl<'a> ModelId<'a> {
         if let Some(arn) = Self::from_arn(id) {
             return arn;
         }
-        let Some((first, rest)) = split_name(id) else {
-            return Self {
-                kind: ModelKind::Bare,
-                named: None,
-            };
+        let named = Named::parse(id);
+        let kind = match named {
+            None => ModelKind::Bare,
+            Some(Named {
+                geography: Some(geography),
+                ..
+            }) => ModelKind::InferenceProfile { geography },
+            Some(_) => ModelKind::FoundationModel,
         };
-        let kind = if is_geography(first, rest) {
-            ModelKind::InferenceProfile { geography: first }
-        } else {
-            ModelKind::FoundationModel
-        };
-        Self {
-            kind,
-            named: Some(id),
-        }
+        Self { kind, named }
     }
 
     /// The form of the id.
@@ -97,20 +100,13 @@ impl<'a> ModelId<'a> {
     /// The geography of an inference profile, also when an ARN names it.
     #[must_use]
     pub fn geography(&self) -> Option<&'a str> {
-        let (first, rest) = split_name(self.named?)?;
-        is_geography(first, rest).then_some(first)
+        self.named?.geography
     }
 
     /// The foundation model with its version: the id without ARN and geography. The key for exact look-ups.
     #[must_use]
     pub fn foundation_model(&self) -> Option<&'a str> {
-        let named = self.named?;
-        let (first, rest) = split_name(named)?;
-        Some(if is_geography(first, rest) {
-            rest
-        } else {
-            named
-        })
+        Some(self.named?.model)
     }
 
     /// The foundation model without its version suffix (`-vN`, `-vN:M`, `-N:M`, and a context suffix behind them).
@@ -146,11 +142,20 @@ impl<'a> ModelId<'a> {
                 region: Some(region).filter(|text| !text.is_empty()),
             },
             named: match kind {
-                ArnKind::FoundationModel | ArnKind::InferenceProfile => {
-                    split_name(name).map(|_| name)
-                }
+                ArnKind::FoundationModel | ArnKind::InferenceProfile => Named::parse(name),
                 _ => None,
             },
+        })
+    }
+}
+
+impl<'a> Named<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (first, rest) = split_name(name)?;
+        let has_geography = is_geography(first, rest);
+        Some(Self {
+            geography: has_geography.then_some(first),
+            model: if has_geography { rest } else { name },
         })
     }
 }
@@ -187,19 +192,15 @@ fn is_geography(first: &str, rest: &str) -> bool {
 /// Splits `provider.name` or `geography.provider.name` at its first dot, if it has that form.
 fn split_name(id: &str) -> Option<(&str, &str)> {
     let (first, rest) = id.split_once('.')?;
-    let label = |text: &str| {
-        text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text
-                .bytes()
-                .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+    let of_label = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let of_name = |octet: u8| {
+        octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b':' | b'@')
     };
-    let name = |text: &str| {
-        text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && text
-                .bytes()
-                .all(|octet| octet.is_ascii_alphanumeric() || b"-._:@".contains(&octet))
-    };
-    (label(first) && name(rest)).then_some((first, rest))
+    let label =
+        first.starts_with(|first: char| first.is_ascii_lowercase()) && first.bytes().all(of_label);
+    let name =
+        rest.starts_with(|first: char| first.is_ascii_alphanumeric()) && rest.bytes().all(of_name);
+    (label && name).then_some((first, rest))
 }
 
 fn without_version(model: &str) -> &str {

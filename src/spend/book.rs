@@ -178,9 +178,10 @@ impl PriceBook {
             region: wanted.region,
             tier: wanted.tier,
         };
-        let Some(entry) = self.overrides.find(model, id_of(model), served, likes) else {
+        let id = id_of(model);
+        let Some(entry) = self.overrides.find(model, id, served, likes) else {
             trace(format_args!("[[price]] tables: none for {model}"));
-            return self.by_rows(model, wanted, trace);
+            return self.by_rows((model, id), wanted, trace);
         };
         trace(format_args!("[[price]] tables: {entry} applies"));
         let found = match &entry.means {
@@ -197,17 +198,23 @@ impl PriceBook {
             }
             Means::AsNamed => {
                 trace(format_args!("it has a multiplier only"));
-                self.by_rows(model, wanted, trace)?.under(entry)
+                self.by_rows((model, id), wanted, trace)?.under(entry)
             }
         };
         Some(found)
     }
 
-    fn by_rows(&self, model: &str, wanted: &Wanted<'_>, trace: Trace<'_>) -> Option<Found<'_>> {
-        if let ModelKind::Arn {
-            kind: ArnKind::PromptRouter | ArnKind::DefaultPromptRouter,
-            ..
-        } = ModelId::parse(model).kind()
+    fn by_rows(
+        &self,
+        (model, id): (&str, Option<&str>),
+        wanted: &Wanted<'_>,
+        trace: Trace<'_>,
+    ) -> Option<Found<'_>> {
+        if id.is_none()
+            && let ModelKind::Arn {
+                kind: ArnKind::PromptRouter | ArnKind::DefaultPromptRouter,
+                ..
+            } = ModelId::parse(model).kind()
         {
             let chosen = wanted.response_model.filter(|model| id_of(model).is_some());
             let Some(chosen) = chosen else {
@@ -221,7 +228,7 @@ impl PriceBook {
             found.doubts.push(Doubt::Router);
             return Some(found);
         }
-        let Some(id) = id_of(model) else {
+        let Some(id) = id else {
             trace(format_args!("the id does not tell its model"));
             return None;
         };
@@ -313,6 +320,10 @@ pub(crate) fn id_of(model: &str) -> Option<&str> {
 
 /// The region that an ARN names.
 fn region_of(model: &str) -> Option<&str> {
+    // Most models are not named by an ARN.
+    if !model.starts_with("arn:") {
+        return None;
+    }
     match ModelId::parse(model).kind() {
         ModelKind::Arn { region, .. } => region,
         _ => None,
