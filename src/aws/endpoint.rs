@@ -139,20 +139,13 @@ fn is_vpc_endpoint_id(label: &str) -> bool {
 
 /// `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`: two to four letters, words, a number.
 pub(crate) fn is_region(label: &str) -> bool {
-    let Some((words, number)) = label.rsplit_once('-') else {
-        return false;
-    };
-    let Some((area, words)) = words.split_once('-') else {
-        return false;
-    };
+    let mut parts = label.as_bytes().split(|&octet| octet == b'-');
+    let is_word = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_lowercase);
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let (area, number) = (parts.next(), parts.next_back());
     label.len() <= MAX_LABEL
-        && (2..=4).contains(&area.len())
-        && is_word(area)
-        && words.split('-').all(is_word)
-        && !number.is_empty()
-        && number.bytes().all(|octet| octet.is_ascii_digit())
-}
-
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_lowercase())
+        && area.is_some_and(|area| (2..=4).contains(&area.len()) && is_word(area))
+        && number.is_some_and(is_number)
+        && parts.clone().next().is_some()
+        && parts.all(is_word)
 }

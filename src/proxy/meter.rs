@@ -17,7 +17,7 @@ use super::route::Plan;
 use super::settle::{Settled, Terms};
 use super::{Services, caller, settle};
 use crate::aws::sigv4::Credentials;
-use crate::aws::{Endpoint, Service, mask, sts};
+use crate::aws::{Service, mask, sts};
 use crate::config::Policy;
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
 use crate::usage::ExchangeObserver;
@@ -104,8 +104,7 @@ impl<'a> Meter<'a> {
         let settings = &services.settings;
         let host = &plan.origin.host;
         // Other services of AWS carry credentials in their bodies: their heads are all that is ever kept of them.
-        let endpoint = Endpoint::parse(host).map(|endpoint| endpoint.service);
-        let foreign = endpoint.is_none() && sts::is_aws(host);
+        let foreign = plan.endpoint.is_none() && sts::is_aws(host);
         let capture = if foreign { 0 } else { settings.capture_limit() };
         let mut record = arrival.record(plan.entry);
         record.host = Some(host.clone());
@@ -161,7 +160,9 @@ impl<'a> Meter<'a> {
                 .then(|| Suspect::new(plan.origin.scheme == Scheme::Https)),
             terms: Terms {
                 // Behind a name that does not tell, a call of Bedrock Runtime is one all the same.
-                endpoint: endpoint.or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
+                endpoint: plan
+                    .endpoint
+                    .or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
                 ..Terms::default()
             },
         };

@@ -128,15 +128,18 @@ fn holds_credentials(head: &[u8], body: &[u8]) -> bool {
 
 /// The values of a field in a head as it is stored.
 fn field_values<'a>(head: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    head.split(|&octet| octet == b'\n')
-        .skip(1)
-        .filter_map(move |line| {
-            let colon = memchr::memchr(b':', line)?;
-            let (found, value) = line.split_at_checked(colon)?;
-            found
-                .eq_ignore_ascii_case(name)
-                .then(|| value.get(1..).unwrap_or_default().trim_ascii())
-        })
+    // The line feed at the end of each line but the last.
+    memchr::memchr_iter(b'\n', head).filter_map(move |end| {
+        let line = head.get(end + 1..)?;
+        let (found, rest) = line.split_at_checked(name.len())?;
+        let value = rest.strip_prefix(b":")?;
+        if !found.eq_ignore_ascii_case(name) {
+            return None;
+        }
+        let value =
+            memchr::memchr(b'\n', value).map_or(value, |end| value.get(..end).unwrap_or(value));
+        Some(value.trim_ascii())
+    })
 }
 
 /// Keeps the beginning of what is written to it.

@@ -73,6 +73,8 @@ pub struct Plan {
     pub proxy_user: Option<String>,
     /// What it asks AWS for.
     pub call: Option<Call>,
+    /// The service that the host tells.
+    pub endpoint: Option<Service>,
     /// The region that the host tells.
     pub region: Option<String>,
     /// Whether it is opened, observed and captured, or only passed on.
@@ -374,6 +376,7 @@ impl<'a> Place<'a> {
             proxy_user: proxy_user(head),
             credentials,
             call,
+            endpoint: endpoint.as_ref().map(|endpoint| endpoint.service),
             region: endpoint.map(|endpoint| endpoint.region),
             observed,
         })))
