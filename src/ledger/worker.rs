@@ -47,6 +47,8 @@ pub(super) struct Worker {
     durability: Durability,
     /// Until when what is pending may wait for company, where nobody waits for it.
     gather_until: Option<Instant>,
+    /// Records of the last transaction.
+    last_batch: usize,
     sweeper: Sweeper,
 }
 
@@ -72,6 +74,11 @@ const BATCH_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 /// How long a record waits for company when nobody waits for it.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// How long the first record after a transaction of [`CROWD`] or more waits for company: where so many come at a time, as
+/// many again are on their way, and a transaction costs as much as several rows. A record that comes alone never waits.
+const CROWD_GATHER: Duration = Duration::from_micros(200);
+const CROWD: usize = 4;
+
 /// Pauses between attempts while the ledger cannot be written.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -94,6 +101,7 @@ impl Worker {
             closing: None,
             durability: options.durability,
             gather_until: None,
+            last_batch: 0,
             sweeper: Sweeper::new(options.retention),
         })
     }
@@ -160,14 +168,19 @@ impl Worker {
     }
 
     fn next_when_idle(&self) -> Next {
-        let Some(pause) = self.sweeper.pause() else {
-            return self.commands.recv().map_or(Next::End, Next::Command);
+        let next = match self.sweeper.pause() {
+            None => self.commands.recv().map_or(Next::End, Next::Command),
+            Some(pause) => match self.commands.recv_timeout(pause) {
+                Ok(command) => Next::Command(command),
+                Err(RecvTimeoutError::Timeout) => Next::Sweep,
+                Err(RecvTimeoutError::Disconnected) => Next::End,
+            },
         };
-        match self.commands.recv_timeout(pause) {
-            Ok(command) => Next::Command(command),
-            Err(RecvTimeoutError::Timeout) => Next::Sweep,
-            Err(RecvTimeoutError::Disconnected) => Next::End,
+        if self.last_batch >= CROWD && matches!(next, Next::Command(Command::Commit(_))) {
+            // Not a wait for the next command, which would wake this thread for each of them.
+            std::thread::sleep(CROWD_GATHER);
         }
+        next
     }
 
     fn next_when_pending(&self) -> Next {
@@ -263,6 +276,7 @@ impl Worker {
     /// The first `batch` pending records are committed, but for those `refused`.
     fn written(&mut self, batch: usize, refused: &[usize]) {
         self.shared.transactions.fetch_add(1, Ordering::Relaxed);
+        self.last_batch = batch;
         for (at, queued) in self.pending.drain(..batch).enumerate() {
             if refused.contains(&at) {
                 queued.refused();
