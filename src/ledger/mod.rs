@@ -11,6 +11,7 @@ mod error;
 mod filter;
 mod options;
 pub mod query;
+mod queue;
 pub mod record;
 mod row;
 mod schema;

@@ -16,9 +16,10 @@ use tokio::sync::oneshot;
 
 use super::error::LedgerError;
 use super::options::{Durability, LedgerOptions};
+use super::queue::Shared;
 use super::store::{Store, passes_by_itself};
 use super::sweeper::Sweeper;
-use super::writer::{DRAIN_DEADLINE, Queued, Shared};
+use super::writer::{DRAIN_DEADLINE, Queued};
 
 /// What the door asks of the thread.
 pub(super) enum Command {

@@ -13,17 +13,18 @@ mod collected;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout};
 
 use super::clock::VouchedClock;
 use super::error::LedgerError;
 use super::options::{Durability, LedgerOptions};
+use super::queue::{LIMITS, QueueLimits, Shared};
 use super::record::{Outcome, Payload, UsageRecord};
 use super::row;
 use super::worker::{Command, Worker};
@@ -63,43 +64,8 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 /// How far our clock may be ahead of an upstream's before that is worth a word.
 const AHEAD: time::Duration = time::Duration::hours(1);
 
-/// What the queue may hold.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct QueueLimits {
-    /// Slots for records. A record takes one, and one more for every [`SLOT_BYTES`] of text in it.
-    pub(super) slots: u32,
-    /// Bytes of payloads. Apart from the slots, so that no payload can take a record's place.
-    pub(super) payload_bytes: u32,
-    /// [`QUEUE_DEADLINE`], shorter in tests.
-    pub(super) wait: Duration,
-}
-
-/// 16 Ki records of up to 64 MiB together, and 64 MiB of payloads.
-const LIMITS: QueueLimits = QueueLimits {
-    slots: 16 * 1024,
-    payload_bytes: 64 * 1024 * 1024,
-    wait: QUEUE_DEADLINE,
-};
-
 /// How much text of a record one slot stands for.
 const SLOT_BYTES: usize = 4096;
-
-/// What the door and the thread behind it both see.
-#[derive(Debug)]
-pub(super) struct Shared {
-    slots: Arc<Semaphore>,
-    payload_bytes: Arc<Semaphore>,
-    limits: QueueLimits,
-    /// The ledger cannot be written at the moment: nobody waits for it.
-    pub(super) failing: AtomicBool,
-    /// Something was lost since the queue was last empty, and it has been reported.
-    overflowing: AtomicBool,
-    lost_records: AtomicU64,
-    lost_payloads: AtomicU64,
-    /// What time it is for retention, where that goes by age.
-    clock: Option<VouchedClock>,
-    pub(super) transactions: AtomicU64,
-}
 
 /// A record on its way. Dropped without having been settled, wherever that happens, it counts as lost.
 #[derive(Debug)]
@@ -392,119 +358,4 @@ impl Drop for Queued {
             self.shared.count_loss(1, u64::from(self.payload.is_some()));
         }
     }
-}
-
-impl Shared {
-    fn new(limits: QueueLimits, clock: Option<VouchedClock>) -> Self {
-        Self {
-            slots: semaphore(limits.slots),
-            payload_bytes: semaphore(limits.payload_bytes),
-            limits,
-            failing: AtomicBool::new(false),
-            overflowing: AtomicBool::new(false),
-            lost_records: AtomicU64::new(0),
-            lost_payloads: AtomicU64::new(0),
-            clock,
-            transactions: AtomicU64::new(0),
-        }
-    }
-
-    /// What time it is for retention by age, if that can be told.
-    pub(super) fn retention_ms(&self) -> Option<i64> {
-        let wall = row::unix_ms(OffsetDateTime::now_utc());
-        self.clock.as_ref()?.now(wall, std::time::Instant::now())
-    }
-
-    /// Permits, at once if there are any; waits until `deadline` unless the ledger is failing, when waiting is idle.
-    async fn take(
-        &self,
-        from: &Arc<Semaphore>,
-        permits: u32,
-        deadline: Instant,
-    ) -> Option<OwnedSemaphorePermit> {
-        if let Ok(taken) = Arc::clone(from).try_acquire_many_owned(permits) {
-            return Some(taken);
-        }
-        if self.failing.load(Ordering::Relaxed) {
-            return None;
-        }
-        timeout_at(deadline, Arc::clone(from).acquire_many_owned(permits))
-            .await
-            .ok()?
-            .ok()
-    }
-
-    /// The ledger is failing and has filled half of the queue. What is left is for calls that cost something: a client
-    /// that is refused comes again and again.
-    fn is_short_of_room(&self) -> bool {
-        let slots = usize::try_from(self.limits.slots).unwrap_or(usize::MAX);
-        self.failing.load(Ordering::Relaxed) && self.waiting() >= slots / 2
-    }
-
-    /// Somebody waited for [`COMMIT_DEADLINE`] in vain. Nobody else shall, until the writer shows itself again.
-    fn stalled(&self) {
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!("the ledger takes longer than it may; records wait in memory");
-        }
-    }
-
-    /// The writer is gone and takes nothing any more: what comes now is lost, and nobody shall wait for it.
-    fn ended(&self) {
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                "the ledger is closed; records are lost until the gate is started again"
-            );
-        }
-    }
-
-    /// The writer has nothing left to write.
-    pub(super) fn end_stall(&self) {
-        if self.failing.load(Ordering::Relaxed) {
-            self.failing.store(false, Ordering::Relaxed);
-            tracing::info!("the ledger answers again");
-        }
-    }
-
-    fn count_loss(&self, records: u64, payloads: u64) {
-        let records = self.lost_records.fetch_add(records, Ordering::Relaxed) + records;
-        let payloads = self.lost_payloads.fetch_add(payloads, Ordering::Relaxed) + payloads;
-        if !self.overflowing.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                lost_records = records,
-                lost_payloads = payloads,
-                "records or payloads are lost: the ledger is full, closed or refuses them"
-            );
-        }
-    }
-
-    /// The queue is empty: the next loss is a new burst, worth a line of its own.
-    pub(super) fn end_burst(&self) {
-        if self.overflowing.load(Ordering::Relaxed)
-            && self.overflowing.swap(false, Ordering::Relaxed)
-        {
-            tracing::info!(
-                lost_records = self.lost_records.load(Ordering::Relaxed),
-                lost_payloads = self.lost_payloads.load(Ordering::Relaxed),
-                "the ledger has room again"
-            );
-        }
-    }
-
-    /// Whether nothing is queued or being written.
-    pub(super) fn is_idle(&self) -> bool {
-        self.waiting() == 0
-    }
-
-    fn waiting(&self) -> usize {
-        let slots = usize::try_from(self.limits.slots).unwrap_or(usize::MAX);
-        slots.saturating_sub(self.slots.available_permits())
-    }
-}
-
-fn semaphore(permits: u32) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(
-        usize::try_from(permits)
-            .unwrap_or(usize::MAX)
-            .min(Semaphore::MAX_PERMITS),
-    ))
 }

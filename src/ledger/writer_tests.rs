@@ -11,10 +11,11 @@ use tempfile::TempDir;
 
 use super::options::{Durability, LedgerOptions};
 use super::query::{Query, Reader};
+use super::queue::QueueLimits;
 use super::record::Outcome;
 use super::record::{Payload, UsageRecord};
 use super::sample;
-use super::writer::{Committed, Ledger, QueueLimits};
+use super::writer::{Committed, Ledger};
 
 fn home() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();

@@ -10,7 +10,8 @@
 //! Nothing is added, merged, re-cased, re-ordered or re-encoded. A line that a signature names is not for dropping: the
 //! request is refused instead.
 
-use super::head::{FieldLine, FieldLines, MAX_FIELD_LINES, RequestHead, ResponseHead};
+use super::fields::{FieldLine, FieldLines};
+use super::head::{MAX_FIELD_LINES, RequestHead, ResponseHead};
 
 /// Lines for one hop only, in either direction.
 const HOP_BY_HOP: &[&str] = &[

@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 use super::chunked::ChunkedDecoder;
-use super::head::{FieldLine, FieldLines, RequestHead, ResponseHead, Version};
+use super::fields::{FieldLine, FieldLines};
+use super::head::{RequestHead, ResponseHead, Version};
 
 /// How the end of a message body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
