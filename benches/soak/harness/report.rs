@@ -91,10 +91,13 @@ struct Verdict {
     figures: String,
 }
 
-/// Memory is judged from here on, as a part of the load: caches have filled by then.
-const STEADY_FROM: f64 = 0.25;
-/// The most that the line through the steady part may rise, in KiB a minute.
-const MOST_RISE: f64 = 512.0;
+/// Memory is judged from here on, as a part of the load: caches have filled by then, and the allocator has what it keeps.
+const STEADY_FROM: f64 = 0.5;
+/// The most that the line through the steady part may rise, in bytes an exchange. The smallest thing that could be kept
+/// of an exchange takes several times that; what is left below is the allocator's growing raggedness, which slows down.
+const MOST_RISE: f64 = 16.0;
+/// The most that is left after the load, as a part of what was usual.
+const MOST_LEFT: f64 = 1.02;
 /// Findings that are shown.
 const SHOWN: usize = 20;
 
@@ -268,9 +271,12 @@ impl Report {
         let after = kib(self.quiet.anon_kib);
         let line = fit(&points);
         let slope = line.map_or(0.0, |line| line.slope);
+        let minutes = ((until - from) / 60.0).max(1.0 / 60.0);
+        let exchanges = f64::from(u32::try_from(self.load.exchanges).unwrap_or(u32::MAX));
+        let each = slope * 1024.0 * minutes / exchanges.max(1.0);
         let figures = format!(
-            "anonymous memory: line through the last {:.0} s of load {slope:+.0} KiB a minute, median {:.1} MiB, at \
-             most {:.1} MiB, after the load {:.1} MiB",
+            "anonymous memory: line through the last {:.0} s of load {slope:+.0} KiB a minute, {each:+.1} bytes an \
+             exchange, median {:.1} MiB, at most {:.1} MiB, after the load {:.1} MiB",
             until - steady_from,
             usual / 1024.0,
             points.iter().map(|(_, anon)| *anon).fold(0.0, f64::max) / 1024.0,
@@ -286,7 +292,7 @@ impl Report {
         }
         Verdict {
             promise,
-            kept: line.is_some() && slope <= MOST_RISE && after <= usual,
+            kept: line.is_some() && each <= MOST_RISE && after <= usual * MOST_LEFT,
             figures,
         }
     }
