@@ -156,7 +156,10 @@ impl Gate {
         let admin = watching::bind(&settings.admin).await?;
         let listens = listener.local_addr().ok();
         let told = admin.as_ref().map(Admin::address);
-        let dialer = dialer.apart_from(listens.into_iter().chain(told));
+        let current = Arc::clone(&policy);
+        let dialer = dialer
+            .apart_from(listens.into_iter().chain(told))
+            .without(move |address| current.load().hosts.denies_address(address));
         let claim = match settings.run {
             Some(_) => None,
             None => claim(&settings.home, &listener, told),
@@ -371,7 +374,7 @@ pub fn constraints(settings: &Settings) -> Vec<String> {
     let patterns = settings.policy.hosts.intercept.iter();
     let wanted = patterns.map(HostPattern::subtree);
     let aws = AWS_DOMAINS.iter().copied().chain(["localhost"]);
-    aws.chain(wanted).map(str::to_owned).collect()
+    aws.map(str::to_owned).chain(wanted).collect()
 }
 
 /// The hosts that an authority must be able to sign for, as `--intercept` says; a host with a certificate of its own
@@ -388,7 +391,7 @@ pub fn required(settings: &Settings) -> Vec<String> {
     let patterns = settings.policy.hosts.intercept.iter();
     patterns
         .filter(|pattern| !own(pattern))
-        .map(|pattern| pattern.subtree().to_owned())
+        .map(HostPattern::subtree)
         .collect()
 }
 

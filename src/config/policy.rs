@@ -25,3 +25,11 @@ pub struct Policy {
     /// Shapes of usage that the operator taught.
     pub usage_patterns: Arc<Patterns>,
 }
+
+impl Policy {
+    /// The route with this prefix.
+    #[must_use]
+    pub fn route(&self, prefix: &str) -> Option<&RouteRule> {
+        self.routes.iter().find(|rule| rule.prefix == prefix)
+    }
+}

@@ -22,7 +22,7 @@ use super::descriptors;
 use super::stream::BoxDuplex;
 use super::upstream_proxy::{self, ProxyFailure};
 use crate::config::settings::{ConnectTo, dial_target};
-use crate::config::{PrivateDestinations, UpstreamProxy};
+use crate::config::{PrivateDestinations, UpstreamProxy, Vouched};
 use crate::wire::http1::Scheme;
 
 /// The place a request goes to, by name.
@@ -36,13 +36,13 @@ pub struct Origin {
     pub port: u16,
 }
 
-/// Which addresses may be dialled.
+/// Which addresses may be dialled. Never link-local ones, nor where this gate listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reach {
-    /// Any: the host is one the operator or AWS names (VPC endpoints resolve to private addresses).
-    Any,
-    /// As `--private-destinations` says, and never link-local.
-    Checked,
+pub struct Reach {
+    /// It is for an exchange that is observed, which the demo leads to its simulator.
+    pub observed: bool,
+    /// Who has chosen the host.
+    pub vouched: Vouched,
 }
 
 /// Why there is no connection.
@@ -65,6 +65,14 @@ pub enum DialError {
     /// Policy forbids every address.
     #[error("{}", address::explain(host, *address))]
     Forbidden {
+        /// The name.
+        host: String,
+        /// The first address refused.
+        address: IpAddr,
+    },
+    /// A rule denies the address.
+    #[error("{host} is {address}, which is denied by this gate's rules")]
+    Denied {
         /// The name.
         host: String,
         /// The first address refused.
@@ -118,7 +126,36 @@ pub enum DialError {
     },
 }
 
+impl Reach {
+    /// For an exchange that is observed.
+    #[must_use]
+    pub const fn observed(vouched: Vouched) -> Self {
+        Self {
+            observed: true,
+            vouched,
+        }
+    }
+
+    /// For bytes that pass by.
+    #[must_use]
+    pub const fn unobserved(vouched: Vouched) -> Self {
+        Self {
+            observed: false,
+            vouched,
+        }
+    }
+}
+
 impl DialError {
+    /// Whether it is a rule that says no, rather than the network.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden { .. } | Self::Denied { .. } | Self::Ours { .. }
+        )
+    }
+
     /// Whether nothing was missing but a descriptor.
     #[must_use]
     pub fn is_shortage(&self) -> bool {
@@ -137,6 +174,9 @@ struct Counts {
     failed: AtomicU64,
 }
 
+/// Whether a rule denies an address.
+type Denied = dyn Fn(IpAddr) -> bool + Send + Sync;
+
 /// Opens connections.
 #[derive(Clone)]
 pub struct Dialer {
@@ -146,13 +186,14 @@ pub struct Dialer {
     instead: Option<SocketAddr>,
     proxy: Option<Arc<UpstreamProxy>>,
     own: Arc<[SocketAddr]>,
+    denied: Arc<Denied>,
     counts: Arc<Counts>,
     pub(super) connect_timeout: Duration,
     handshake_timeout: Duration,
 }
 
 impl Dialer {
-    /// A dialer that verifies with `tls`. `instead`: where whatever has [`Reach::Any`] is dialled.
+    /// A dialer that verifies with `tls`. `instead`: where whatever is observed is dialled.
     #[must_use]
     pub fn new(
         tls: Arc<ClientConfig>,
@@ -169,6 +210,7 @@ impl Dialer {
             instead,
             proxy: None,
             own: Arc::default(),
+            denied: Arc::new(|_| false),
             counts: Arc::default(),
             connect_timeout,
             handshake_timeout,
@@ -187,6 +229,13 @@ impl Dialer {
     pub fn apart_from(self, own: impl IntoIterator<Item = SocketAddr>) -> Self {
         let own = own.into_iter().collect();
         Self { own, ..self }
+    }
+
+    /// The same, but never to an address that `denied` says yes to.
+    #[must_use]
+    pub fn without(self, denied: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        let denied = Arc::new(denied);
+        Self { denied, ..self }
     }
 
     /// A stream to `origin`, TLS already open when its scheme asks for it.
@@ -259,15 +308,16 @@ impl Dialer {
             let socket = self.connect_directly(host, port, reach).await?;
             return Ok(Box::new(socket));
         };
-        if reach == Reach::Any || !address::is_address(host) {
-            self.refuse_ours_behind_a_proxy(host, port, reach).await?;
+        if !address::is_address(host) {
+            self.refuse_ours_behind_a_proxy(host, port).await?;
             return upstream_proxy::connect(self, proxy, host, port).await;
         }
         let Some(address) = self.resolve(host, port).await?.into_iter().next() else {
             return Err(no_address(host));
         };
         // This machine is no proxy's business; and what may not be reached is refused where that is always done.
-        if address.ip().to_canonical().is_loopback() || !self.may_reach(address.ip()) {
+        let judged = self.judge(host, address.ip(), reach, false);
+        if judged.is_err() || address::class(address.ip()) == Class::Loopback {
             let socket = self.connect_directly(host, port, reach).await?;
             return Ok(Box::new(socket));
         }
@@ -281,9 +331,8 @@ impl Dialer {
         &self,
         host: &str,
         port: u16,
-        reach: Reach,
     ) -> Result<(), DialError> {
-        if reach == Reach::Any || self.own.iter().all(|own| own.port() != port) {
+        if self.own.iter().all(|own| own.port() != port) {
             return Ok(());
         }
         let resolved = self.resolve(host, port).await.unwrap_or_default();
@@ -306,7 +355,7 @@ impl Dialer {
 
     fn proxy_for(&self, host: &str, port: u16, reach: Reach) -> Option<&UpstreamProxy> {
         let proxy = self.proxy.as_deref()?;
-        let led_elsewhere = (self.instead.is_some() && reach == Reach::Any)
+        let led_elsewhere = (self.instead.is_some() && reach.observed)
             || dial_target(&self.connect_to, host, port) != (host, port);
         (!led_elsewhere && !proxy.is_bypassed(host, port)).then_some(proxy)
     }
@@ -317,23 +366,24 @@ impl Dialer {
         port: u16,
         reach: Reach,
     ) -> Result<TcpStream, DialError> {
-        if let (Some(address), Reach::Any) = (self.instead, reach) {
+        if let (Some(address), true) = (self.instead, reach.observed) {
             return self.socket(host, address).await;
         }
         let (to_host, to_port) = dial_target(&self.connect_to, host, port);
         let redirected = (to_host, to_port) != (host, port);
         let resolved = self.resolve(to_host, to_port).await?;
-        let may_reach = |address| reach == Reach::Any || redirected || self.may_reach(address);
-        let (allowed, forbidden): (Vec<_>, Vec<_>) = resolved
-            .into_iter()
-            .partition(|address| may_reach(address.ip()));
-        if let ([], Some(address)) = (allowed.as_slice(), forbidden.first()) {
-            return Err(DialError::Forbidden {
-                host: host.to_owned(),
-                address: address.ip(),
-            });
+        let mut allowed = Vec::with_capacity(resolved.len());
+        let mut refused = None;
+        for address in resolved {
+            match self.judge(host, address.ip(), reach, redirected) {
+                Ok(()) => allowed.push(address),
+                Err(error) => refused = refused.or(Some(error)),
+            }
         }
-        self.first_of(to_host, allowed).await
+        match refused {
+            Some(error) if allowed.is_empty() => Err(error),
+            _ => self.first_of(to_host, allowed).await,
+        }
     }
 
     /// A socket to `host:port`, whatever the address: it is the operator's.
@@ -405,11 +455,37 @@ impl Dialer {
         }
     }
 
-    fn may_reach(&self, address: IpAddr) -> bool {
-        match address::class(address) {
+    /// Whether `address`, which `host` leads to, may be dialled. `redirected`: it is the operator who said so.
+    fn judge(
+        &self,
+        host: &str,
+        address: IpAddr,
+        reach: Reach,
+        redirected: bool,
+    ) -> Result<(), DialError> {
+        let may_reach = match address::class(address) {
             Class::LinkLocal => false,
-            Class::Private => self.private == PrivateDestinations::Allow,
+            Class::Loopback => redirected || reach.vouched == Vouched::Itself,
+            Class::Private => {
+                redirected
+                    || reach.vouched != Vouched::No
+                    || self.private == PrivateDestinations::Allow
+            }
             Class::Public => true,
+        };
+        let host = || host.to_owned();
+        if !may_reach {
+            Err(DialError::Forbidden {
+                host: host(),
+                address,
+            })
+        } else if (self.denied)(address) {
+            Err(DialError::Denied {
+                host: host(),
+                address,
+            })
+        } else {
+            Ok(())
         }
     }
 }

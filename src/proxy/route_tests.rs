@@ -17,10 +17,12 @@ fn decide(scope: &Scope, text: &str) -> Route {
     let hosts = HostRules {
         intercept: vec![HostPattern::parse("*.corp.example").unwrap()],
         deny: vec![HostPattern::parse("*.evil.example").unwrap()],
+        ..HostRules::default()
     };
     let rule = |prefix: &str, upstream: Option<&str>| RouteRule {
         prefix: prefix.to_owned(),
         upstream: upstream.map(|host| (host.to_owned(), 443)),
+        ..RouteRule::default()
     };
     let routes = [
         rule("/service/standard/team/", Some(AWS)),
