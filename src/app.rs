@@ -3,6 +3,7 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+pub mod reload;
 mod watching;
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
+use self::reload::Reloading;
 use crate::admin::Admin;
 use crate::aws::endpoint::AWS_DOMAINS;
 use crate::config::{Capacity, ClientAbort, HostPattern, Settings};
@@ -116,6 +118,8 @@ pub struct Gate {
     phase: watch::Sender<Phase>,
     /// Certificates whose end is warned of.
     watched: Vec<Watched>,
+    /// How the configuration is read anew, if it is.
+    reloading: Option<Reloading>,
 }
 
 /// How long what is cut may take to be recorded and to say so to its client.
@@ -196,7 +200,17 @@ impl Gate {
             services,
             phase,
             watched,
+            reloading: None,
         })
+    }
+
+    /// The same, reading its configuration anew whenever that changes.
+    #[must_use]
+    pub fn reloading(self, reloading: Reloading) -> Self {
+        Self {
+            reloading: Some(reloading),
+            ..self
+        }
     }
 
     /// The client port.
@@ -236,12 +250,15 @@ impl Gate {
             services,
             phase,
             watched,
+            reloading,
         } = self;
         let sources = watching::sources(&services, &watched);
         let told = admin.map(|admin| tokio::spawn(admin.serve(sources)));
         let (running, mut finished) = mpsc::channel::<()>(1);
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
         let watcher = tokio::spawn(watch_ends(watched));
+        let reloader = reloading
+            .map(|reloading| tokio::spawn(reload::watch(Arc::clone(&services), reloading)));
         tokio::select! {
             () = accept::run(&listener, &services, &running) => {}
             () = stop => {}
@@ -267,6 +284,7 @@ impl Gate {
         }
         sweeper.abort();
         watcher.abort();
+        reloader.inspect(JoinHandle::abort);
         let left = services.ledger.clone().close().await;
         // A writer that hangs has not counted what it was left with.
         let lost = u64::try_from(left)
