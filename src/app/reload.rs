@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::required;
-use crate::config::{self, ConfigError, HomeOption, Loaded, Options, Stamped, policy};
+use crate::config::{self, ConfigError, HomeOption, Loaded, Options, Policy, Stamped, policy};
 use crate::proxy::Services;
 
 /// What is needed to load the configuration again.
@@ -106,7 +106,7 @@ async fn reload(services: &Arc<Services>, watched: &mut Watched, by_signal: bool
             let (changed, _) = policy::changed(&watched.now, &options);
             let (_, at_start_only) = policy::changed(&watched.at_start, &options);
             watched.now = options;
-            services.adopt(loaded.settings.policy);
+            adopt(services, loaded.settings.policy);
             services.metrics.reloaded(true);
             let changed = changed.join(", ");
             tracing::info!(because, changed, files, "the configuration was reloaded");
@@ -129,6 +129,11 @@ async fn reload(services: &Arc<Services>, watched: &mut Watched, by_signal: bool
             tracing::error!(%error, because, "the configuration could not be reloaded: nothing has changed");
         }
     }
+}
+
+/// Everything that a new policy goes through. What lives longer than a request and was made of the old one is told here.
+fn adopt(services: &Services, policy: Policy) {
+    services.adopt(policy);
 }
 
 fn report(error: &ConfigError, watched: &Watched, because: &str) {

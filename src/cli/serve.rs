@@ -41,9 +41,10 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
                 asked: Arc::clone(&asked),
                 told: Box::new(service_manager::reloading),
             });
+        // Whoever has read where it is may signal it.
+        let (stop, at_once) = stop_signals(asked)?;
         let (address, admin) = (gate.address()?, gate.admin_address());
         say(format, &greeting(address, admin, &gate.settings().home));
-        let (stop, at_once) = stop_signals(asked)?;
         let manager = ServiceManager::ready(address);
         let stop = async {
             stop.await;

@@ -432,22 +432,5 @@ pub struct UsagePatternOption {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_option_is_documented_and_has_its_variable() {
-        let command =
-            HomeOption::augment_args(Options::augment_args(clap::Command::new("tollgate")));
-        let page = include_str!("../../docs/configuration.md");
-        for argument in command.get_arguments() {
-            let name = argument.get_long().unwrap();
-            assert!(
-                page.contains(&format!("`--{name}")),
-                "--{name} is missing in docs/configuration.md"
-            );
-            let variable = format!("TOLLGATE_{}", name.to_uppercase().replace('-', "_"));
-            assert_eq!(argument.get_env().unwrap(), variable.as_str());
-        }
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

@@ -68,13 +68,28 @@ impl Source {
     }
 
     fn not_valid(&self, error: &toml::de::Error) -> ConfigError {
-        let span = error.span();
+        let span = error.span().map(|span| self.narrowed(span, error.message()));
         ConfigError::File {
             path: self.path.clone(),
             place: span.as_ref().map(|span| self.place(span.start)),
             why: without_passwords(&explained(error.message())),
             excerpt: span.map(|span| self.excerpt(&span)).unwrap_or_default(),
         }
+    }
+
+    /// Of a table that was read as a whole, the key that `message` is about.
+    fn narrowed(&self, span: Range<usize>, message: &str) -> Range<usize> {
+        let words = quoted(message);
+        let narrower = DeTable::parse(&self.text).ok().and_then(|table| {
+            let values = table.get_ref().values();
+            let mut tables = values.flat_map(|value| match value.get_ref() {
+                DeValue::Array(items) => items.iter().collect(),
+                _ => vec![value],
+            });
+            let whole = tables.find(|table| table.span().start == span.start)?;
+            key_of(whole, words.get(..1)?)
+        });
+        narrower.unwrap_or(span)
     }
 
     /// `error` with the place of the value that it is about, if that stands in this file.
@@ -106,7 +121,10 @@ impl Source {
             let index = number.checked_sub(1)?;
             value.get_ref().as_array()?.get(index)
         });
-        let words = quoted(why);
+        let mut words = quoted(why);
+        // `table 2 (name), key: …`
+        let head = why.strip_prefix("table ").and_then(|rest| rest.split_once(": "));
+        words.extend(head.and_then(|(head, _)| Some(head.rsplit_once(", ")?.1)));
         let item = numbered.unwrap_or(value);
         value_of(item, &words)
             .or_else(|| key_of(item, &words))
@@ -155,9 +173,11 @@ fn quoted(why: &str) -> Vec<&str> {
     why.split('`').skip(1).step_by(2).collect()
 }
 
-/// Which of several tables `[[key]] 2: …` is about.
+/// Which of several tables `[[key]] 2: …` or `table 2, …` is about.
 fn number_of(why: &str, key: &str) -> Option<usize> {
-    let rest = why.split_once(&format!("[[{key}]] "))?.1;
+    let rest = why
+        .strip_prefix("table ")
+        .or_else(|| Some(why.split_once(&format!("[[{key}]] "))?.1))?;
     let digits = rest.find(|c: char| !c.is_ascii_digit());
     rest.get(..digits.unwrap_or(rest.len()))?.parse().ok()
 }
@@ -192,6 +212,13 @@ fn explained(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown variant ") {
         return unknown("value", rest);
     }
+    if let Some(rest) = message.strip_prefix("unknown key ") {
+        let found = quoted(rest).first().copied().unwrap_or_default();
+        return match nearest(found, &PRICE_KEYS) {
+            Some(meant) => format!("unknown key `{found}`; did you mean `{meant}`?"),
+            None => message.to_owned(),
+        };
+    }
     if let Some(rest) = message.strip_prefix("missing field ") {
         return format!("the key {rest} is missing here");
     }
@@ -224,6 +251,22 @@ fn unknown(what: &str, rest: &str) -> String {
     let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
     format!("unknown {what} `{found}`; known here: {}", known.join(", "))
 }
+
+/// The keys of `[[price]]`, whose reader knows a pattern of names instead of a list.
+const PRICE_KEYS: [&str; 12] = [
+    "model",
+    "like",
+    "region",
+    "tier",
+    "as_of",
+    "multiplier",
+    "long_context_above",
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+];
 
 /// Most keys that are listed where none is near.
 const MAX_LISTED: usize = 24;

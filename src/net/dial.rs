@@ -18,9 +18,11 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::address::{self, Class};
+pub use super::dial_error::DialError;
+use super::dial_error::{no_address, no_descriptor};
 use super::descriptors;
 use super::stream::BoxDuplex;
-use super::upstream_proxy::{self, ProxyFailure};
+use super::upstream_proxy;
 use crate::config::settings::{ConnectTo, dial_target};
 use crate::config::{PrivateDestinations, UpstreamProxy, Vouched};
 use crate::wire::http1::Scheme;
@@ -45,87 +47,6 @@ pub struct Reach {
     pub vouched: Vouched,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// The name does not resolve.
-    #[error("{host} cannot be resolved: {source}")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// The name resolves to nothing.
-    #[error("{host} resolves to no address")]
-    NoAddress {
-        /// The name.
-        host: String,
-    },
-    /// Policy forbids every address.
-    #[error("{}", address::explain(host, *address))]
-    Forbidden {
-        /// The name.
-        host: String,
-        /// The first address refused.
-        address: IpAddr,
-    },
-    /// A rule denies the address.
-    #[error("{host} is {address}, which is denied by this gate's rules")]
-    Denied {
-        /// The name.
-        host: String,
-        /// The first address refused.
-        address: IpAddr,
-    },
-    /// It leads back to this gate.
-    #[error(
-        "{host} leads to {address}, where this gate itself listens, and nothing that comes through it may go there; if DNS \
-         or a hosts file leads the name here, --connect-to says where it really is"
-    )]
-    Ours {
-        /// The name.
-        host: String,
-        /// The address of ours.
-        address: SocketAddr,
-    },
-    /// Nothing accepts connections there.
-    #[error("{address} does not accept the connection: {source}")]
-    Connect {
-        /// The last address tried.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// This process has no descriptor left for it.
-    #[error(
-        "tollgate has no file descriptor left for a connection to {host} ({source}): its limit is too low for its load, or \
-         --max-connections too high"
-    )]
-    NoDescriptor {
-        /// The name or address.
-        host: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The TLS handshake failed.
-    #[error("TLS with {host} failed: {source}{}", clock_hint(source))]
-    Tls {
-        /// The name verified.
-        host: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The proxy in between did not lead there.
-    #[error("the upstream proxy {proxy} {why}")]
-    Proxy {
-        /// Its URL, without credentials.
-        proxy: String,
-        /// What it did, as the rest of the sentence.
-        why: Box<ProxyFailure>,
-    },
-}
-
 impl Reach {
     /// For an exchange that is observed.
     #[must_use]
@@ -142,27 +63,6 @@ impl Reach {
         Self {
             observed: false,
             vouched,
-        }
-    }
-}
-
-impl DialError {
-    /// Whether it is a rule that says no, rather than the network.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Forbidden { .. } | Self::Denied { .. } | Self::Ours { .. }
-        )
-    }
-
-    /// Whether nothing was missing but a descriptor.
-    #[must_use]
-    pub fn is_shortage(&self) -> bool {
-        match self {
-            Self::NoDescriptor { .. } => true,
-            Self::Proxy { why, .. } => why.is_shortage(),
-            _ => false,
         }
     }
 }
@@ -490,31 +390,6 @@ impl Dialer {
     }
 }
 
-/// A certificate whose time seems not to have come, or to be over, may only be looked at with the wrong clock.
-fn clock_hint(error: &io::Error) -> &'static str {
-    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    let error = error.get_ref().and_then(|error| error.downcast_ref());
-    match error {
-        Some(rustls::Error::InvalidCertificate(
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
-        )) => "; or it is the clock of the machine that tollgate runs on that is wrong",
-        _ => "",
-    }
-}
-
-fn no_address(host: &str) -> DialError {
-    DialError::NoAddress {
-        host: host.to_owned(),
-    }
-}
-
-fn no_descriptor(host: &str, source: io::Error) -> DialError {
-    DialError::NoDescriptor {
-        host: host.to_owned(),
-        source,
-    }
-}
-
 /// The addresses in the resolver's order, but with the families in turn, so that a family without a route costs one
 /// time-out.
 fn alternating(resolved: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
@@ -549,3 +424,7 @@ pub fn tune(socket: &TcpStream) {
         tracing::debug!(%error, "a socket option could not be set");
     }
 }
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

@@ -113,8 +113,7 @@ impl Services {
         self.metrics.committed(handed_over.elapsed());
     }
 
-    /// From now on requests are admitted under `policy`; those that run go on under theirs. Whoever keeps something of a
-    /// policy for longer than a request is told here.
+    /// From now on requests are admitted under `policy`; those that run go on under theirs.
     pub fn adopt(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }
