@@ -313,7 +313,9 @@ impl Metrics {
         register(to, rows::COMMIT, self.commits.clone());
         register(to, rows::TLS_FAILURES, self.tls_failures.clone());
         for outcome in ["success", "failure"] {
-            self.reloads.get_or_create(&[("outcome", outcome)]).inc_by(0);
+            self.reloads
+                .get_or_create(&[("outcome", outcome)])
+                .inc_by(0);
         }
         register(to, rows::RELOADS, self.reloads.clone());
         register(to, rows::RELOADED, self.reloaded.clone());

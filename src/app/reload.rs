@@ -88,7 +88,11 @@ struct Watched {
 }
 
 async fn reload(services: &Arc<Services>, watched: &mut Watched, by_signal: bool) {
-    let because = if by_signal { "SIGHUP" } else { "a file changed" };
+    let because = if by_signal {
+        "SIGHUP"
+    } else {
+        "a file changed"
+    };
     let before = look_again(&watched.files);
     let (options, home) = (watched.options.clone(), watched.home.clone());
     let adopting = Arc::clone(services);
@@ -139,7 +143,10 @@ fn adopt(services: &Services, policy: Policy) {
 fn report(error: &ConfigError, watched: &Watched, because: &str) {
     let file = watched.home.config.as_deref();
     let file = file.map(|file| file.display().to_string());
-    let (line, column) = error.place().map(|place| (place.line, place.column)).unzip();
+    let (line, column) = error
+        .place()
+        .map(|place| (place.line, place.column))
+        .unzip();
     let why = error.reason();
     tracing::error!(
         because,

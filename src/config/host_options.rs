@@ -28,7 +28,9 @@ pub(super) fn host_rules(options: &Options) -> Result<HostRules, ConfigError> {
         let wrong = |why: String| invalid("host", format!("[[host]] {}: {why}", index + 1));
         let pattern = HostPattern::parse(&option.pattern).map_err(wrong)?;
         let list = match option.action {
-            HostAction::Intercept if pattern == HostPattern::Any => return Err(wrong(everything())),
+            HostAction::Intercept if pattern == HostPattern::Any => {
+                return Err(wrong(everything()));
+            }
             HostAction::Intercept => &mut rules.intercept,
             HostAction::Deny => &mut rules.deny,
             HostAction::Tunnel => &mut rules.tunnel,

@@ -119,7 +119,8 @@ impl HostPattern {
             ascii.strip_suffix('.').map(str::to_owned).unwrap_or(ascii)
         };
         let fits = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
-        if name.is_empty() || name.starts_with('.') || !name.bytes().all(fits) {
+        let has_empty_label = name.split('.').any(str::is_empty);
+        if has_empty_label || !name.bytes().all(fits) {
             return Err(wrong());
         }
         Ok(match (is_suffix, address::parse(&name)) {

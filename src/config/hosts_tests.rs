@@ -36,55 +36,80 @@ fn a_suffix_pattern_means_names_below_it_only() {
     let exact = HostPattern::parse("Example.com.").unwrap();
     assert!(exact.matches("example.com") && !exact.matches("a.example.com"));
     for bad in [
-        "", "*.", "**", "*a", "https://x", "x:443", "a*b", "*.*.x", ".x", "*.*", "a b", "[x]", "1.2.3.4:5",
+        "",
+        "*.",
+        "**",
+        "*a",
+        "a..",
+        "a..b",
+        "https://x",
+        "x:443",
+        "a*b",
+        "*.*.x",
+        ".x",
+        "*.*",
+        "a b",
+        "[x]",
+        "1.2.3.4:5",
     ] {
         assert!(HostPattern::parse(bad).is_err(), "{bad}");
     }
 }
 
+/// What is denied, opened and tunnelled, a host, and what becomes of it.
+type Row = (
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+    HostAction,
+);
+
+const NONE: &[&str] = &[];
+
+#[rustfmt::skip]
+const RULES: &[Row] = &[
+    (NONE, NONE, NONE, "example.com", HostAction::Tunnel),
+    (NONE, NONE, NONE, BEDROCK, HostAction::Intercept),
+    // An exact name beats a suffix, whatever either says.
+    (&["*.example.com"], NONE, &["a.example.com"], "a.example.com", HostAction::Tunnel),
+    (&["*.example.com"], NONE, &["a.example.com"], "b.example.com", HostAction::Deny),
+    (&["a.example.com"], &["*.example.com"], NONE, "a.example.com", HostAction::Deny),
+    (&["*.example.com"], &["a.example.com"], NONE, "A.Example.COM.", HostAction::Intercept),
+    // A longer suffix beats a shorter one.
+    (&["*.example.com"], NONE, &["*.ok.example.com"], "a.ok.example.com", HostAction::Tunnel),
+    (&["*.example.com"], NONE, &["*.ok.example.com"], "ok.example.com", HostAction::Deny),
+    (&["*.bad.ok.example.com"], &["*.example.com"], &["*.ok.example.com"], "x.bad.ok.example.com", HostAction::Deny),
+    // An allow-list: `*` is less than anything, and than the endpoints that the gate is for.
+    (&["*"], NONE, &["pypi.org", "*.github.com"], "pypi.org", HostAction::Tunnel),
+    (&["*"], NONE, &["pypi.org", "*.github.com"], "api.github.com", HostAction::Tunnel),
+    (&["*"], NONE, &["pypi.org", "*.github.com"], "github.com", HostAction::Deny),
+    (&["*"], NONE, &["pypi.org", "*.github.com"], "evilpypi.org", HostAction::Deny),
+    (&["*"], NONE, &["pypi.org", "*.github.com"], "pypi.org.evil", HostAction::Deny),
+    (&["*"], NONE, NONE, BEDROCK, HostAction::Intercept),
+    (NONE, NONE, &["*"], BEDROCK, HostAction::Intercept),
+    // A suffix that holds a Bedrock endpoint is about it, too.
+    (&["*.amazonaws.com"], NONE, NONE, BEDROCK, HostAction::Deny),
+    (NONE, NONE, &["*.amazonaws.com"], BEDROCK, HostAction::Tunnel),
+    (NONE, NONE, &[BEDROCK], BEDROCK, HostAction::Tunnel),
+    (&["*.amazonaws.com"], &[BEDROCK], NONE, BEDROCK, HostAction::Intercept),
+    // Equals.
+    (&["x.com"], &["x.com"], &["x.com"], "x.com", HostAction::Deny),
+    (NONE, &["x.com"], &["x.com"], "x.com", HostAction::Intercept),
+    (&["*"], NONE, &["*"], "x.com", HostAction::Deny),
+    // Addresses, however they are written.
+    (&["10.0.0.1"], NONE, NONE, "0xa.1", HostAction::Deny),
+    (&["167772161"], NONE, NONE, "::ffff:10.0.0.1", HostAction::Deny),
+    (&["[::ffff:10.0.0.1]"], NONE, NONE, "10.0.0.1.", HostAction::Deny),
+    (&["10.0.0.1"], NONE, NONE, "64:ff9b::a00:1", HostAction::Deny),
+    (&["*"], NONE, &["2600::1"], "2600:0:0::1", HostAction::Tunnel),
+    (&["10.0.0.1"], NONE, NONE, "10.0.0.1.example", HostAction::Tunnel),
+    (&["*.0.0.1"], NONE, NONE, "example.com", HostAction::Tunnel),
+];
+
 #[test]
 fn the_most_specific_rule_decides_and_of_equals_the_stricter() {
-    use HostAction::{Deny, Intercept, Tunnel};
-    let nothing: &[&str] = &[];
-    let rows: &[(&[&str], &[&str], &[&str], &str, HostAction)] = &[
-        (nothing, nothing, nothing, "example.com", Tunnel),
-        (nothing, nothing, nothing, BEDROCK, Intercept),
-        // An exact name beats a suffix, whatever either says.
-        (&["*.example.com"], nothing, &["a.example.com"], "a.example.com", Tunnel),
-        (&["*.example.com"], nothing, &["a.example.com"], "b.example.com", Deny),
-        (&["a.example.com"], &["*.example.com"], nothing, "a.example.com", Deny),
-        (&["*.example.com"], &["a.example.com"], nothing, "A.Example.COM.", Intercept),
-        // A longer suffix beats a shorter one.
-        (&["*.example.com"], nothing, &["*.ok.example.com"], "a.ok.example.com", Tunnel),
-        (&["*.example.com"], nothing, &["*.ok.example.com"], "ok.example.com", Deny),
-        (&["*.bad.ok.example.com"], &["*.example.com"], &["*.ok.example.com"], "x.bad.ok.example.com", Deny),
-        // An allow-list: `*` is less than anything, and than the endpoints that the gate is for.
-        (&["*"], nothing, &["pypi.org", "*.github.com"], "pypi.org", Tunnel),
-        (&["*"], nothing, &["pypi.org", "*.github.com"], "api.github.com", Tunnel),
-        (&["*"], nothing, &["pypi.org", "*.github.com"], "github.com", Deny),
-        (&["*"], nothing, &["pypi.org", "*.github.com"], "evilpypi.org", Deny),
-        (&["*"], nothing, &["pypi.org", "*.github.com"], "pypi.org.evil", Deny),
-        (&["*"], nothing, nothing, BEDROCK, Intercept),
-        (nothing, nothing, &["*"], BEDROCK, Intercept),
-        // A suffix that holds a Bedrock endpoint is about it, too.
-        (&["*.amazonaws.com"], nothing, nothing, BEDROCK, Deny),
-        (nothing, nothing, &["*.amazonaws.com"], BEDROCK, Tunnel),
-        (nothing, nothing, &[BEDROCK], BEDROCK, Tunnel),
-        (&["*.amazonaws.com"], &[BEDROCK], nothing, BEDROCK, Intercept),
-        // Equals.
-        (&["x.com"], &["x.com"], &["x.com"], "x.com", Deny),
-        (nothing, &["x.com"], &["x.com"], "x.com", Intercept),
-        (&["*"], nothing, &["*"], "x.com", Deny),
-        // Addresses, however they are written.
-        (&["10.0.0.1"], nothing, nothing, "0xa.1", Deny),
-        (&["167772161"], nothing, nothing, "::ffff:10.0.0.1", Deny),
-        (&["[::ffff:10.0.0.1]"], nothing, nothing, "10.0.0.1.", Deny),
-        (&["10.0.0.1"], nothing, nothing, "64:ff9b::a00:1", Deny),
-        (&["*"], nothing, &["2600::1"], "2600:0:0::1", Tunnel),
-        (&["10.0.0.1"], nothing, nothing, "10.0.0.1.example", Tunnel),
-        (&["*.0.0.1"], nothing, nothing, "example.com", Tunnel),
-    ];
-    for (deny, intercept, tunnel, host, want) in rows {
+    for (deny, intercept, tunnel, host, want) in RULES {
         let rules = rules(deny, intercept, tunnel);
         assert_eq!(rules.action(host), *want, "{host} with {rules:?}");
     }
@@ -130,8 +155,16 @@ fn a_host_is_vouched_for_by_whoever_names_it() {
     ] {
         assert_eq!(rules.vouch(host), want, "{host}");
     }
-    for (address, want) in [("10.0.0.5", true), ("::ffff:10.0.0.5", true), ("10.0.0.6", false)] {
-        assert_eq!(rules.denies_address(address.parse().unwrap()), want, "{address}");
+    for (address, want) in [
+        ("10.0.0.5", true),
+        ("::ffff:10.0.0.5", true),
+        ("10.0.0.6", false),
+    ] {
+        assert_eq!(
+            rules.denies_address(address.parse().unwrap()),
+            want,
+            "{address}"
+        );
     }
 }
 
@@ -142,7 +175,10 @@ fn tunnel_ports_are_443_unless_somebody_says_so() {
         TunnelPorts::parse(&list)
     };
     assert_eq!(parse(&[]).unwrap(), TunnelPorts::Only(vec![443]));
-    assert_eq!(parse(&["8443", "443"]).unwrap(), TunnelPorts::Only(vec![8443, 443]));
+    assert_eq!(
+        parse(&["8443", "443"]).unwrap(),
+        TunnelPorts::Only(vec![8443, 443])
+    );
     assert_eq!(parse(&["22", "*"]).unwrap(), TunnelPorts::Any);
     for bad in ["0", "65536", "https", "", "-1"] {
         assert!(parse(&[bad]).is_err(), "{bad}");

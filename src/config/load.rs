@@ -229,8 +229,8 @@ fn placed(error: ConfigError, source: Option<&Source>, options: &Options) -> Con
 /// [`ConfigError`] as for [`load`].
 pub fn load_prices(options: &Options, home: &HomeOption) -> Result<PriceBook, ConfigError> {
     let Merged { merged, source } = merge(options, home)?;
-    let book = prices::book(&merged.price)
-        .map_err(|error| placed(error, source.as_ref(), options))?;
+    let book =
+        prices::book(&merged.price).map_err(|error| placed(error, source.as_ref(), options))?;
     match &merged.prices_file {
         Some(path) => prices::with_file(&book, path),
         None => Ok(book),
@@ -340,7 +340,10 @@ mod tests {
         };
         let error = load(&flags, &home).unwrap_err();
         let said = error.to_string();
-        assert!(said.contains("`y`") && said.contains("(given by the variable TOLLGATE_LISTEN)"), "{said}");
+        assert!(
+            said.contains("`y`") && said.contains("(given by the variable TOLLGATE_LISTEN)"),
+            "{said}"
+        );
         assert_eq!(error.place(), None);
     }
 

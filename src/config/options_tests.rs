@@ -13,7 +13,12 @@ fn keys(header: &str) -> Vec<String> {
 fn every_key_of_every_table_is_documented() {
     let page = include_str!("../../docs/configuration.md");
     let mut count = 0;
-    for header in ["[[host]]", "[[route]]", "[[certificate]]", "[[usage_pattern]]"] {
+    for header in [
+        "[[host]]",
+        "[[route]]",
+        "[[certificate]]",
+        "[[usage_pattern]]",
+    ] {
         let keys = keys(header);
         assert!(keys.len() > 1, "{header}");
         for key in keys {
@@ -50,8 +55,7 @@ fn the_example_holds_every_key_and_each_of_them_is_right() {
 
 #[test]
 fn every_option_is_documented_and_has_its_variable() {
-    let command =
-        HomeOption::augment_args(Options::augment_args(clap::Command::new("tollgate")));
+    let command = HomeOption::augment_args(Options::augment_args(clap::Command::new("tollgate")));
     let page = include_str!("../../docs/configuration.md");
     for argument in command.get_arguments() {
         let name = argument.get_long().unwrap();

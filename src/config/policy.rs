@@ -52,7 +52,9 @@ const RELOADED: [&str; 9] = [
 #[must_use]
 pub fn changed(before: &toml::Table, now: &toml::Table) -> (Vec<String>, Vec<String>) {
     let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let differing = keys.into_iter().filter(|key| before.get(*key) != now.get(*key));
+    let differing = keys
+        .into_iter()
+        .filter(|key| before.get(*key) != now.get(*key));
     differing
         .cloned()
         .partition(|key| RELOADED.contains(&key.as_str()))
@@ -66,7 +68,9 @@ mod tests {
     fn what_takes_a_new_start_is_told_from_what_does_not() {
         let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
         let before = table("listen = \"a\"\ndeny = [\"x\"]\nadmin = \"off\"\n[aliases]\na = \"b\"");
-        let now = table("listen = \"b\"\ndeny = [\"x\"]\n[aliases]\na = \"c\"\n[[host]]\npattern = \"a\"");
+        let now = table(
+            "listen = \"b\"\ndeny = [\"x\"]\n[aliases]\na = \"c\"\n[[host]]\npattern = \"a\"",
+        );
         let (reloaded, not) = changed(&before, &now);
         assert_eq!(reloaded, ["aliases", "host"]);
         assert_eq!(not, ["admin", "listen"]);

@@ -61,8 +61,14 @@ pub(super) fn routes(
     let mut rules = Vec::with_capacity(options.len() + 1);
     for (index, option) in options.iter().enumerate() {
         let rule = rule(option, base.as_ref()).map_err(|why| wrong(index, &why))?;
-        if rules.iter().any(|other: &RouteRule| other.prefix == rule.prefix) {
-            return Err(wrong(index, &format!("the prefix `{}` stands twice", rule.prefix)));
+        if rules
+            .iter()
+            .any(|other: &RouteRule| other.prefix == rule.prefix)
+        {
+            return Err(wrong(
+                index,
+                &format!("the prefix `{}` stands twice", rule.prefix),
+            ));
         }
         rules.push(rule);
     }

@@ -50,7 +50,10 @@ impl Source {
         };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         // Written by editors of other systems; it is no part of the text.
-        let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
         Ok(Self {
             path: path.to_owned(),
             text,
@@ -68,7 +71,9 @@ impl Source {
     }
 
     fn not_valid(&self, error: &toml::de::Error) -> ConfigError {
-        let span = error.span().map(|span| self.narrowed(span, error.message()));
+        let span = error
+            .span()
+            .map(|span| self.narrowed(span, error.message()));
         ConfigError::File {
             path: self.path.clone(),
             place: span.as_ref().map(|span| self.place(span.start)),
@@ -123,7 +128,9 @@ impl Source {
         });
         let mut words = quoted(why);
         // `table 2 (name), key: …`
-        let head = why.strip_prefix("table ").and_then(|rest| rest.split_once(": "));
+        let head = why
+            .strip_prefix("table ")
+            .and_then(|rest| rest.split_once(": "));
         words.extend(head.and_then(|(head, _)| Some(head.rsplit_once(", ")?.1)));
         let item = numbered.unwrap_or(value);
         value_of(item, &words)
@@ -290,10 +297,16 @@ fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let best = known.iter().min_by_key(|name| distance(name))?;
     let is_near = distance(best) <= (best.chars().count() / 3).max(1);
     let begins = || {
-        let mut longer = known.iter().filter(|name| found.len() > 2 && name.starts_with(&found));
+        let mut longer = known
+            .iter()
+            .filter(|name| found.len() > 2 && name.starts_with(&found));
         longer.next().filter(|_| longer.next().is_none())
     };
-    if is_near { Some(best) } else { begins().copied() }
+    if is_near {
+        Some(best)
+    } else {
+        begins().copied()
+    }
 }
 
 /// The line that is shown, and what is found in it, may hold a password.

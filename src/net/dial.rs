@@ -18,9 +18,9 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::address::{self, Class};
+use super::descriptors;
 pub use super::dial_error::DialError;
 use super::dial_error::{no_address, no_descriptor};
-use super::descriptors;
 use super::stream::BoxDuplex;
 use super::upstream_proxy;
 use crate::config::settings::{ConnectTo, dial_target};
@@ -227,11 +227,7 @@ impl Dialer {
 
     /// A proxy on this machine could lead a name back to us. What a proxy elsewhere makes of a name that we cannot resolve
     /// is not known here.
-    async fn refuse_ours_behind_a_proxy(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> Result<(), DialError> {
+    async fn refuse_ours_behind_a_proxy(&self, host: &str, port: u16) -> Result<(), DialError> {
         if self.own.iter().all(|own| own.port() != port) {
             return Ok(());
         }

@@ -147,7 +147,10 @@ pub async fn run(
 /// Where the request may lead: what a route is configured to lead to is named by the operator.
 fn reach(plan: &Plan, policy: &Policy) -> Reach {
     let Origin { host, port, .. } = &plan.origin;
-    let rule = plan.route.as_deref().and_then(|prefix| policy.route(prefix));
+    let rule = plan
+        .route
+        .as_deref()
+        .and_then(|prefix| policy.route(prefix));
     let upstream = rule.and_then(|rule| rule.upstream.as_ref());
     let is_routed = upstream.is_some_and(|(name, at)| name == host && at == port);
     Reach {
@@ -161,7 +164,12 @@ fn reach(plan: &Plan, policy: &Policy) -> Reach {
 }
 
 /// Why the caller may not use the route that the request came by.
-fn not_allowed(services: &Services, plan: &Plan, head: &RequestHead, policy: &Policy) -> Option<Reply> {
+fn not_allowed(
+    services: &Services,
+    plan: &Plan,
+    head: &RequestHead,
+    policy: &Policy,
+) -> Option<Reply> {
     let rule = policy.route(plan.route.as_deref()?)?;
     rule.allow.as_ref()?;
     let mut identity = caller::identity(head, &plan.credentials, &services.sessions);
@@ -170,7 +178,9 @@ fn not_allowed(services: &Services, plan: &Plan, head: &RequestHead, policy: &Po
     if rule.allows(names.iter().map(String::as_str)) {
         return None;
     }
-    let who = names.first().map_or("nobody that this gate knows", String::as_str);
+    let who = names
+        .first()
+        .map_or("nobody that this gate knows", String::as_str);
     let why = format!(
         "{who} may not use the route {}: none of its names is among `allow` of that [[route]]",
         rule.prefix

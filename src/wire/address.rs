@@ -111,15 +111,39 @@ mod tests {
         }
         assert_eq!(parse("0"), Some(Ipv4Addr::UNSPECIFIED.into()));
         assert_eq!(parse("0x"), Some(Ipv4Addr::UNSPECIFIED.into()));
-        assert_eq!(parse("10.65535"), Some(Ipv4Addr::new(10, 0, 255, 255).into()));
+        assert_eq!(
+            parse("10.65535"),
+            Some(Ipv4Addr::new(10, 0, 255, 255).into())
+        );
     }
 
     #[test]
     fn a_name_is_no_address() {
         for text in [
-            "", ".", "a", "1.example", "127.0.0.1.example", "256.1.1.1.1", "1.2.3.4.5", "4294967296", "0x1ffffffff",
-            "1.16777216", "1.2.65536", "1.2.3.256", "256.1", "08", "0xg", "1..2", "127.0.0.1..", "+1", "-1", "1.+2", "g::1",
-            "１２７.0.0.1", "::ffff:1.2.3", "%lo",
+            "",
+            ".",
+            "a",
+            "1.example",
+            "127.0.0.1.example",
+            "256.1.1.1.1",
+            "1.2.3.4.5",
+            "4294967296",
+            "0x1ffffffff",
+            "1.16777216",
+            "1.2.65536",
+            "1.2.3.256",
+            "256.1",
+            "08",
+            "0xg",
+            "1..2",
+            "127.0.0.1..",
+            "+1",
+            "-1",
+            "1.+2",
+            "g::1",
+            "１２７.0.0.1",
+            "::ffff:1.2.3",
+            "%lo",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -129,8 +153,16 @@ mod tests {
     fn an_ipv4_address_is_known_in_every_ipv6_dress() {
         let plain: IpAddr = "10.1.2.3".parse().unwrap();
         for text in [
-            "10.1.2.3", "::ffff:10.1.2.3", "::10.1.2.3", "::ffff:0:10.1.2.3", "64:ff9b::10.1.2.3", "64:ff9b:1::10.1.2.3",
-            "64:ff9b:1:7::10.1.2.3", "2002:a01:203::1", "2001:0:1:2:3:4:f5fe:fdfc", "fe80::5efe:10.1.2.3",
+            "10.1.2.3",
+            "::ffff:10.1.2.3",
+            "::10.1.2.3",
+            "::ffff:0:10.1.2.3",
+            "64:ff9b::10.1.2.3",
+            "64:ff9b:1::10.1.2.3",
+            "64:ff9b:1:7::10.1.2.3",
+            "2002:a01:203::1",
+            "2001:0:1:2:3:4:f5fe:fdfc",
+            "fe80::5efe:10.1.2.3",
             "2600::200:5efe:a01:203",
         ] {
             assert_eq!(meant(text.parse().unwrap()), plain, "{text}");

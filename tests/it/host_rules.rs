@@ -107,7 +107,11 @@ async fn a_bedrock_endpoint_that_is_to_be_tunnelled_is_not_opened_by_any_door() 
     let upstream = RawUpstream::tls_for(BEDROCK).await;
     let gate = before(&upstream).start().await;
     // Relayed, and neither observed nor captured.
-    let mut client = asked(&gate, get(&format!("https://{BEDROCK}/model/m/invoke"), BEDROCK)).await;
+    let mut client = asked(
+        &gate,
+        get(&format!("https://{BEDROCK}/model/m/invoke"), BEDROCK),
+    )
+    .await;
     let mut served = upstream.accept().await;
     served.request().await;
     served
@@ -157,7 +161,11 @@ async fn hosts_that_are_not_opened_are_reached_at_the_ports_that_are_permitted()
     for (ports, connects, gets) in [
         (TunnelPorts::default(), vec![443], vec![80, 443]),
         (TunnelPorts::Only(vec![22]), vec![22], vec![22, 80, 443]),
-        (TunnelPorts::Any, vec![22, 80, 443, 8443], vec![22, 80, 443, 8443]),
+        (
+            TunnelPorts::Any,
+            vec![22, 80, 443, 8443],
+            vec![22, 80, 443, 8443],
+        ),
     ] {
         let gate = Plan::new()
             .connect_to(ELSEWHERE, &upstream)
@@ -297,7 +305,13 @@ async fn a_rule_that_names_this_machine_lets_clients_reach_it() {
         })
         .start()
         .await;
-    for host in ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "localhost", "Localhost."] {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+        "localhost",
+        "Localhost.",
+    ] {
         let mut client = asked(&gate, connect(&format!("{host}:{port}"))).await;
         assert!(client.head().await.starts_with(b"HTTP/1.1 200 "), "{host}");
         local.accept().await;
@@ -352,8 +366,19 @@ async fn an_address_that_a_rule_denies_is_denied_under_every_name() {
         })
         .start()
         .await;
-    for host in ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "[::1]", "localhost"] {
-        assert_denied(&gate, &format!("{host}:{port}"), "denied by this gate's rules").await;
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+        "[::1]",
+        "localhost",
+    ] {
+        assert_denied(
+            &gate,
+            &format!("{host}:{port}"),
+            "denied by this gate's rules",
+        )
+        .await;
     }
     assert_eq!(local.connections(), 0);
 }
@@ -361,7 +386,12 @@ async fn an_address_that_a_rule_denies_is_denied_under_every_name() {
 #[tokio::test]
 async fn hosts_in_other_scripts_and_with_zones_are_no_hosts() {
     let gate = Plan::new().with(unruled).start().await;
-    for authority in ["１２７.0.0.1:443", "b\u{fc}cher.example:443", "[::1%25lo]:443", "[fe80::1%lo]:443"] {
+    for authority in [
+        "１２７.0.0.1:443",
+        "b\u{fc}cher.example:443",
+        "[::1%25lo]:443",
+        "[fe80::1%lo]:443",
+    ] {
         let answer = asked(&gate, connect(authority)).await.answer().await;
         assert_eq!(answer.status(), 400, "{authority}");
     }
@@ -376,7 +406,12 @@ async fn a_pattern_in_another_script_means_what_clients_send() {
         })
         .start()
         .await;
-    assert_denied(&gate, "www.xn--bcher-kva.example:443", "denied by this gate's rules").await;
+    assert_denied(
+        &gate,
+        "www.xn--bcher-kva.example:443",
+        "denied by this gate's rules",
+    )
+    .await;
 }
 
 const KEY: &str = "AKIAEXAMPLE000000001";
@@ -409,7 +444,11 @@ async fn a_route_is_for_those_whom_it_names() {
     ] {
         let answer = asked(&gate, request).await.answer().await;
         answer.assert_typed(403, "AccessDeniedException", "access-denied");
-        assert!(answer.text().contains("/service/standard/"), "{}", answer.text());
+        assert!(
+            answer.text().contains("/service/standard/"),
+            "{}",
+            answer.text()
+        );
         let record = gate.records().pop().unwrap();
         assert_eq!(
             (record.entry, record.outcome, record.status),

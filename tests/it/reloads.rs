@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::process::Process;
+use crate::support::process::{Process, said};
 use crate::support::{RawUpstream, admin, until};
 
 /// A process with a configuration file of its own.
@@ -158,8 +158,16 @@ async fn a_file_that_cannot_be_used_changes_nothing_and_is_pointed_at() {
         .unwrap_or(rest);
     let port = port.parse().unwrap();
     let mistakes = [
-        ("deny = [\"127.0.0.1\"]\nlistem = 1\n", (2, 1), "did you mean `listen`?"),
-        ("deny = [\"127.0.0.1\"]\nintercept = [\"x y\"]\n", (2, 14), "`x y`"),
+        (
+            "deny = [\"127.0.0.1\"]\nlistem = 1\n",
+            (2, 1),
+            "did you mean `listen`?",
+        ),
+        (
+            "deny = [\"127.0.0.1\"]\nintercept = [\"x y\"]\n",
+            (2, 14),
+            "`x y`",
+        ),
         ("deny = [\"127.0.0.1\"\n", (1, 0), "array"),
         ("upstream_proxy = \"http://u:c4n4ry@p\n", (1, 0), "string"),
     ];
@@ -167,9 +175,18 @@ async fn a_file_that_cannot_be_used_changes_nothing_and_is_pointed_at() {
         fs::write(&served.config, text).unwrap();
         served.says(REFUSED, number + 1).await;
         let said = served.line(REFUSED);
-        assert!(said.contains("ERROR") && said.contains("tollgate.toml"), "{said}");
-        assert!(said.contains(&format!("line={line}")) || column == 0, "{said}");
-        assert!(said.contains(&format!("column={column}")) || column == 0, "{said}");
+        assert!(
+            said.contains("ERROR") && said.contains("tollgate.toml"),
+            "{said}"
+        );
+        assert!(
+            said.contains(&format!("line={line}")) || column == 0,
+            "{said}"
+        );
+        assert!(
+            said.contains(&format!("column={column}")) || column == 0,
+            "{said}"
+        );
         assert!(said.contains(why), "{said}");
         assert_eq!(served.tunnel().await, 200, "{text}");
     }
@@ -184,20 +201,42 @@ async fn a_file_that_cannot_be_used_changes_nothing_and_is_pointed_at() {
     assert!(admin::metric(port, name).await > 1e9);
 }
 
+#[test]
+fn the_example_is_in_order() {
+    let place = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/tollgate.toml");
+    let told = said(
+        &place.path().join("home"),
+        &["check", example.to_str().unwrap()],
+    );
+    assert!(told.contains("tollgate.toml is valid"), "{told}");
+}
+
 #[tokio::test]
 async fn what_takes_a_new_start_is_named_and_flags_stay_on_top() {
     let served = Served::with_file(&["--deny", "flag.example"]).await;
-    let text = format!("payload = \"none\"\nidle_timeout = \"9s\"\ndeny = [\"file.example\"]\n{BASE}");
+    let text =
+        format!("payload = \"none\"\nidle_timeout = \"9s\"\ndeny = [\"file.example\"]\n{BASE}");
     fs::write(&served.config, text).unwrap();
     served.process.signal(Signal::HUP);
     served.says("until the gate is started again", 1).await;
     let line = served.line("until the gate is started again");
-    assert!(line.contains("idle_timeout, payload") && !line.contains("deny"), "{line}");
+    assert!(
+        line.contains("idle_timeout, payload") && !line.contains("deny"),
+        "{line}"
+    );
     assert_eq!(served.connect("flag.example:443").await, 403);
     assert_eq!(served.connect("file.example:443").await, 503);
     // What the authority cannot vouch for is not opened.
-    fs::write(&served.config, format!("intercept = [\"new.example\"]\n{BASE}")).unwrap();
+    fs::write(
+        &served.config,
+        format!("intercept = [\"new.example\"]\n{BASE}"),
+    )
+    .unwrap();
     served.says(REFUSED, 1).await;
     let line = served.line(REFUSED);
-    assert!(line.contains("new.example") && line.contains("ca rotate"), "{line}");
+    assert!(
+        line.contains("new.example") && line.contains("ca rotate"),
+        "{line}"
+    );
 }

@@ -50,11 +50,7 @@ async fn an_address_that_may_not_be_reached_is_not_asked_of_the_proxy_either() {
             .await;
         let answer = client.answer().await;
         answer.assert_plain(403, "host-denied");
-        assert!(
-            answer.text().contains(told),
-            "{}",
-            answer.text()
-        );
+        assert!(answer.text().contains(told), "{}", answer.text());
     }
     assert_eq!(proxy.connections(), 0);
 }
