@@ -92,7 +92,7 @@ async fn sighup_reads_the_file_anew_and_what_runs_goes_on() {
     let mut end = plain.accept().await;
     fs::write(&served.config, DENYING).unwrap();
     served.process.signal(Signal::HUP);
-    served.says("because=SIGHUP", 1).await;
+    served.says("because=\"SIGHUP\"", 1).await;
     let said = served.process.said();
     assert!(said.contains("deny, host"), "{said}");
     assert_eq!(served.tunnel().await, 403);
