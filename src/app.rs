@@ -3,6 +3,7 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+pub mod reload;
 mod watching;
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
+use self::reload::Reloading;
 use crate::admin::Admin;
 use crate::aws::endpoint::AWS_DOMAINS;
 use crate::config::{Capacity, ClientAbort, HostPattern, Settings};
@@ -116,6 +118,8 @@ pub struct Gate {
     phase: watch::Sender<Phase>,
     /// Certificates whose end is warned of.
     watched: Vec<Watched>,
+    /// How the configuration is read anew, if it is.
+    reloading: Option<Reloading>,
 }
 
 /// How long what is cut may take to be recorded and to say so to its client.
@@ -156,7 +160,10 @@ impl Gate {
         let admin = watching::bind(&settings.admin).await?;
         let listens = listener.local_addr().ok();
         let told = admin.as_ref().map(Admin::address);
-        let dialer = dialer.apart_from(listens.into_iter().chain(told));
+        let current = Arc::clone(&policy);
+        let dialer = dialer
+            .apart_from(listens.into_iter().chain(told))
+            .without(move |address| current.load().hosts.denies_address(address));
         let claim = match settings.run {
             Some(_) => None,
             None => claim(&settings.home, &listener, told),
@@ -193,7 +200,17 @@ impl Gate {
             services,
             phase,
             watched,
+            reloading: None,
         })
+    }
+
+    /// The same, reading its configuration anew whenever that changes.
+    #[must_use]
+    pub fn reloading(self, reloading: Reloading) -> Self {
+        Self {
+            reloading: Some(reloading),
+            ..self
+        }
     }
 
     /// The client port.
@@ -233,12 +250,15 @@ impl Gate {
             services,
             phase,
             watched,
+            reloading,
         } = self;
         let sources = watching::sources(&services, &watched);
         let told = admin.map(|admin| tokio::spawn(admin.serve(sources)));
         let (running, mut finished) = mpsc::channel::<()>(1);
         let sweeper = tokio::spawn(sweep(Arc::clone(&services)));
         let watcher = tokio::spawn(watch_ends(watched));
+        let reloader = reloading
+            .map(|reloading| tokio::spawn(reload::watch(Arc::clone(&services), reloading)));
         tokio::select! {
             () = accept::run(&listener, &services, &running) => {}
             () = stop => {}
@@ -264,6 +284,7 @@ impl Gate {
         }
         sweeper.abort();
         watcher.abort();
+        reloader.inspect(JoinHandle::abort);
         let left = services.ledger.clone().close().await;
         // A writer that hangs has not counted what it was left with.
         let lost = u64::try_from(left)
@@ -371,7 +392,7 @@ pub fn constraints(settings: &Settings) -> Vec<String> {
     let patterns = settings.policy.hosts.intercept.iter();
     let wanted = patterns.map(HostPattern::subtree);
     let aws = AWS_DOMAINS.iter().copied().chain(["localhost"]);
-    aws.chain(wanted).map(str::to_owned).collect()
+    aws.map(str::to_owned).chain(wanted).collect()
 }
 
 /// The hosts that an authority must be able to sign for, as `--intercept` says; a host with a certificate of its own
@@ -388,7 +409,7 @@ pub fn required(settings: &Settings) -> Vec<String> {
     let patterns = settings.policy.hosts.intercept.iter();
     patterns
         .filter(|pattern| !own(pattern))
-        .map(|pattern| pattern.subtree().to_owned())
+        .map(HostPattern::subtree)
         .collect()
 }
 

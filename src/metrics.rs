@@ -20,7 +20,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{CounterValueEncoder, EncodeCounterValue, prometheus_text};
 use prometheus_client::metrics::counter::{Atomic, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use time::OffsetDateTime;
@@ -160,6 +160,10 @@ mod rows {
         "Log lines that nobody read in time: of exchanges, and of diagnostics");
     pub(super) const DRAINING: Row = gauge("tollgate_draining",
         "1 once the gate was told to stop and takes no new requests");
+    pub(super) const RELOADS: Row = counter("tollgate_config_reloads_total", &["outcome"],
+        "Times that the configuration was read anew: success, or failure, which changes nothing");
+    pub(super) const RELOADED: Row = gauge("tollgate_config_last_reload_success_timestamp_seconds",
+        "When the configuration that is in force was read, in seconds since 1970");
     pub(super) const BUILD: Row = Row { name: "tollgate_build_info", kind: Kind::Gauge, labels: &["version"],
         help: "1, with the version that runs" };
     pub(super) const CPU: Row = counter("process_cpu_seconds_total", &[],
@@ -173,7 +177,7 @@ mod rows {
 }
 
 /// Every metric there is, in the order in which they are documented. Most of those of the process are Linux's.
-pub const TABLE: [Row; 39] = [
+pub const TABLE: [Row; 41] = [
     rows::EXCHANGES,
     rows::REQUEST_BYTES,
     rows::RESPONSE_BYTES,
@@ -205,6 +209,8 @@ pub const TABLE: [Row; 39] = [
     rows::LOST_PAYLOADS,
     rows::LOST_LINES,
     rows::DRAINING,
+    rows::RELOADS,
+    rows::RELOADED,
     rows::BUILD,
     rows::CPU,
     rows::OPEN_FDS,
@@ -259,6 +265,8 @@ pub struct Metrics {
     first_tokens: Histograms<CallLabels>,
     commits: Histogram,
     tls_failures: Counter,
+    reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    reloaded: Gauge,
 }
 
 impl Default for Metrics {
@@ -285,6 +293,8 @@ impl Metrics {
             first_tokens: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             commits: Histogram::new(COMMIT_BUCKETS),
             tls_failures: Counter::default(),
+            reloads: Family::default(),
+            reloaded: Gauge::default(),
         };
         metrics.registered()
     }
@@ -302,7 +312,15 @@ impl Metrics {
         register(to, rows::FIRST_TOKEN, self.first_tokens.clone());
         register(to, rows::COMMIT, self.commits.clone());
         register(to, rows::TLS_FAILURES, self.tls_failures.clone());
+        for outcome in ["success", "failure"] {
+            self.reloads
+                .get_or_create(&[("outcome", outcome)])
+                .inc_by(0);
+        }
+        register(to, rows::RELOADS, self.reloads.clone());
+        register(to, rows::RELOADED, self.reloaded.clone());
         let started = OffsetDateTime::now_utc().unix_timestamp();
+        self.reloaded.set(started);
         register(to, rows::STARTED, ConstGauge::new(started));
         self
     }
@@ -371,6 +389,16 @@ impl Metrics {
     /// A client did not finish its TLS handshake.
     pub fn tls_failed(&self) {
         self.tls_failures.inc();
+    }
+
+    /// The configuration was read anew, and is in force if it could be used.
+    pub fn reloaded(&self, is_in_force: bool) {
+        let outcome = if is_in_force { "success" } else { "failure" };
+        self.reloads.get_or_create(&[("outcome", outcome)]).inc();
+        if is_in_force {
+            let now = OffsetDateTime::now_utc().unix_timestamp();
+            self.reloaded.set(now);
+        }
     }
 
     /// Everything as text, in the format of Prometheus, version 0.0.4. `levels`: what other rooms know.

@@ -130,7 +130,14 @@ mod tests {
     fn what_would_not_is_said_with_its_place() {
         for (text, parts) in [
             ("listen = \"x\"", ["listen", "`x`"]),
-            ("\nlistem = 1", ["line 2", "listem"]),
+            (
+                "\nlistem = 1",
+                ["tollgate.toml:2:1", "did you mean `listen`?"],
+            ),
+            (
+                "[[host]]\npattern = \"x y\"\naction = \"deny\"",
+                ["tollgate.toml:2:11", "[[host]] 1: `x y`"],
+            ),
             ("idle_timeout = \"0s\"", ["`idle-timeout`", "such as 5m"]),
             (
                 "max_connections = 5\nmax_connections_per_client = 6",

@@ -102,7 +102,7 @@ async fn demonstrate(mut settings: Settings, once: bool) -> Result<(), Failure> 
     let settings = gate.settings().clone();
     let format = settings.log_format;
     let (stop, stopped) = oneshot::channel::<()>();
-    let (signalled, at_once) = serve::stop_signals()?;
+    let (signalled, at_once) = serve::stop_signals(Arc::default())?;
     let serving = tokio::spawn(gate.run(
         async move {
             tokio::select! {

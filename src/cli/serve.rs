@@ -1,19 +1,21 @@
 //! `tollgate serve`: start the gate, print where it is and what to paste, run until SIGINT or SIGTERM.
 //!
-//! SIGHUP ends it only where it says that the terminal is gone that it was started from; a gate that runs as a service is
-//! done no harm by it.
+//! SIGHUP ends it only where it says that the terminal is gone that it was started from; else the configuration is read
+//! anew.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::service_manager::ServiceManager;
+use super::service_manager::{self, ServiceManager};
 use super::{Failure, dumps, say};
 use crate::app::Gate;
+use crate::app::reload::Reloading;
 use crate::config::{self, HomeOption, Options};
 use crate::net::descriptors;
 use crate::telemetry;
@@ -23,16 +25,26 @@ use crate::telemetry;
 /// # Errors
 /// A configuration that cannot be used, or a gate that cannot start.
 pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
-    let settings = config::load(options, home)?;
-    let format = settings.log_format;
+    let loaded = config::load_all(options, home)?;
+    let format = loaded.settings.log_format;
     let _flush = telemetry::install()?;
     descriptors::raise();
     dumps::refuse();
     to_the_end(async {
-        let gate = Gate::start(settings).await?;
+        let asked = Arc::new(Notify::new());
+        let gate = Gate::start(loaded.settings.clone())
+            .await?
+            .reloading(Reloading {
+                options: options.clone(),
+                home: home.clone(),
+                loaded,
+                asked: Arc::clone(&asked),
+                told: Box::new(service_manager::reloading),
+            });
+        // Whoever has read where it is may signal it.
+        let (stop, at_once) = stop_signals(asked)?;
         let (address, admin) = (gate.address()?, gate.admin_address());
         say(format, &greeting(address, admin, &gate.settings().home));
-        let (stop, at_once) = stop_signals()?;
         let manager = ServiceManager::ready(address);
         let stop = async {
             stop.await;
@@ -65,13 +77,14 @@ pub(super) fn to_the_end<T>(work: impl Future<Output = Result<T, Failure>>) -> R
     done
 }
 
-/// Resolve at the first and at the second SIGINT or SIGTERM. From now on SIGHUP does nothing, unless it comes because the
-/// terminal is gone, and a file that may not grow any further (SIGXFSZ) does not end the process.
+/// Resolve at the first and at the second SIGINT or SIGTERM. From now on SIGHUP notifies `asked`, unless it comes because
+/// the terminal is gone, and a file that may not grow any further (SIGXFSZ) does not end the process.
 ///
 /// # Errors
 /// When a handler cannot be installed.
-pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)>
-{
+pub(super) fn stop_signals(
+    asked: Arc<Notify>,
+) -> std::io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -87,7 +100,7 @@ pub(super) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl 
                 _ = terminate.recv() => {}
                 _ = hang_up.recv() => {
                     if !had_terminal || has_terminal() {
-                        tracing::debug!("SIGHUP changes nothing");
+                        asked.notify_one();
                         continue;
                     }
                 }

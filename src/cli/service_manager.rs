@@ -42,6 +42,17 @@ impl Drop for ServiceManager {
     }
 }
 
+/// The configuration begins to be read anew, or has been.
+pub(super) fn reloading(begins: bool) {
+    if !begins {
+        return tell(&[NotifyState::Ready]);
+    }
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
+}
+
 async fn sign_of_life(every: Duration) {
     // An interval of nothing is none.
     let mut tick = interval(every.max(Duration::from_millis(1)));

@@ -111,5 +111,6 @@ fn may_be_sts(pattern: &HostPattern) -> bool {
     match pattern {
         HostPattern::Exact(name) => sts::is_endpoint(name),
         HostPattern::Below(suffix) => sts::is_endpoint(&format!("sts{suffix}")),
+        HostPattern::Address(_) | HostPattern::Any => false,
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::options::{HomeOption, Options};
 use super::prices;
 use super::settings::Settings;
+use super::source::{Place, Source};
+use super::stamp::Stamped;
 use super::upstream_proxy::{self, UpstreamProxy};
-use crate::aws::mask;
 use crate::spend::PriceBook;
 use crate::spend::litellm::PriceFileError;
 
@@ -34,12 +35,40 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("the configuration file {path} is not valid:\n{why}")]
+    #[error("the configuration file {path} is not valid:\n{}{why}\n{excerpt}", at(*place))]
     File {
         /// Which file.
         path: PathBuf,
-        /// Line, column and reason.
+        /// Where in it.
+        place: Option<Place>,
+        /// What was found and what should stand there.
         why: String,
+        /// The line, with a mark.
+        excerpt: String,
+    },
+    /// A value of the file that cannot be used.
+    #[error("option `{option}`: {why}\n{excerpt}")]
+    Value {
+        /// Its name, as a flag without dashes.
+        option: &'static str,
+        /// What was found and what should stand there.
+        why: String,
+        /// Which file.
+        path: PathBuf,
+        /// Where in it.
+        place: Place,
+        /// The line, with a mark.
+        excerpt: String,
+    },
+    /// A flag or a variable that cannot be used.
+    #[error("option `{option}`: {why} (given by {by})")]
+    Given {
+        /// Its name, as a flag without dashes.
+        option: &'static str,
+        /// What was found and what should stand there.
+        why: String,
+        /// The flag or the variable.
+        by: String,
     },
     /// The price file cannot be read.
     #[error("the price file {path} cannot be read")]
@@ -65,17 +94,86 @@ pub enum ConfigError {
     NoHome,
 }
 
+impl ConfigError {
+    /// Where in the configuration file the mistake is, if it is there.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::File { place, .. } => *place,
+            Self::Value { place, .. } => Some(*place),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, in one line, with the causes and without the place.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::File { why, .. } => why.clone(),
+            Self::Value { option, why, .. } => format!("option `{option}`: {why}"),
+            other => {
+                let mut said = other.to_string();
+                let mut source = std::error::Error::source(other);
+                while let Some(cause) = source {
+                    said = format!("{said}: {cause}");
+                    source = cause.source();
+                }
+                said
+            }
+        }
+    }
+}
+
+fn at(place: Option<Place>) -> String {
+    place.map_or_else(String::new, |place| format!("{place}: "))
+}
+
 /// The file used when none is named.
 pub(crate) const DEFAULT_FILE: &str = "tollgate.toml";
+
+/// What was loaded, and what it was loaded from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The checked result.
+    pub settings: Settings,
+    /// Flags and variables over the file.
+    pub options: Options,
+    /// The files that [`Policy`](super::Policy) was made of, as they were just before they were read. The configuration
+    /// file is the first, if there is one.
+    pub files: Vec<Stamped>,
+}
 
 /// Settings from flags and variables (`options`, `home`) over the configuration file.
 ///
 /// # Errors
 /// [`ConfigError`]: what was found, where, and what should stand there.
 pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigError> {
-    let merged = merge(options, home)?;
-    let prices_file = merged.prices_file.clone();
-    let mut upstream_proxy = UpstreamProxy::from_options(&merged, |name| std::env::var(name).ok())?;
+    load_all(options, home).map(|loaded| loaded.settings)
+}
+
+/// The same with what is needed to load it again.
+///
+/// # Errors
+/// [`ConfigError`] as for [`load`].
+pub fn load_all(options: &Options, home: &HomeOption) -> Result<Loaded, ConfigError> {
+    let mut files: Vec<_> = file_of(home).map(Stamped::now).into_iter().collect();
+    let Merged { merged, source } = merge(options, home)?;
+    files.extend(merged.prices_file.as_deref().map(Stamped::now));
+    let settings = settings(options, home, &merged)
+        .map_err(|error| placed(error, source.as_ref(), options))?;
+    Ok(Loaded {
+        settings,
+        options: merged,
+        files,
+    })
+}
+
+fn settings(
+    options: &Options,
+    home: &HomeOption,
+    merged: &Options,
+) -> Result<Settings, ConfigError> {
+    let mut upstream_proxy = UpstreamProxy::from_options(merged, |name| std::env::var(name).ok())?;
     if let Some(proxy) = upstream_proxy
         .as_mut()
         .filter(|proxy| proxy.authorization.is_some())
@@ -89,13 +187,40 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
         (None, None) => default_home()?,
     };
     let api_base = std::env::var("AISERVICE_API_BASE").ok();
-    let mut settings = Settings::from_options(merged, home, api_base.as_deref())?;
+    let mut settings = Settings::from_options(merged.clone(), home, api_base.as_deref())?;
     settings.upstream_proxy = upstream_proxy;
-    if let Some(path) = prices_file {
+    if let Some(path) = &merged.prices_file {
         let policy = &mut settings.policy;
-        policy.prices = Arc::new(prices::with_file(&policy.prices, &path)?);
+        policy.prices = Arc::new(prices::with_file(&policy.prices, path)?);
     }
     Ok(settings)
+}
+
+/// `error` with where the value came from: a flag, a variable, or a place in the file.
+fn placed(error: ConfigError, source: Option<&Source>, options: &Options) -> ConfigError {
+    let ConfigError::Invalid { option, why } = error else {
+        return error;
+    };
+    let key = option.replace('-', "_");
+    let given = toml::Table::try_from(options).is_ok_and(|given| given.contains_key(&key));
+    if given {
+        let flag = format!("--{option}");
+        let is_flag = |argument: std::ffi::OsString| {
+            let argument = argument.to_string_lossy();
+            argument == flag || argument.starts_with(&format!("{flag}="))
+        };
+        let by = if std::env::args_os().any(is_flag) {
+            format!("the flag {flag}")
+        } else {
+            format!("the variable TOLLGATE_{}", key.to_ascii_uppercase())
+        };
+        return ConfigError::Given { option, why, by };
+    }
+    let error = ConfigError::Invalid { option, why };
+    match source {
+        Some(source) => source.placed(error),
+        None => error,
+    }
 }
 
 /// The prices alone, for commands that need nothing else to be in order.
@@ -103,8 +228,9 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
 /// # Errors
 /// [`ConfigError`] as for [`load`].
 pub fn load_prices(options: &Options, home: &HomeOption) -> Result<PriceBook, ConfigError> {
-    let merged = merge(options, home)?;
-    let book = prices::book(&merged.price)?;
+    let Merged { merged, source } = merge(options, home)?;
+    let book =
+        prices::book(&merged.price).map_err(|error| placed(error, source.as_ref(), options))?;
     match &merged.prices_file {
         Some(path) => prices::with_file(&book, path),
         None => Ok(book),
@@ -133,44 +259,26 @@ fn default_home() -> Result<PathBuf, ConfigError> {
         .ok_or(ConfigError::NoHome)
 }
 
-fn merge(options: &Options, home: &HomeOption) -> Result<Options, ConfigError> {
-    let file = match file_of(home) {
-        Some(path) => read(path)?,
+struct Merged {
+    merged: Options,
+    source: Option<Source>,
+}
+
+fn merge(options: &Options, home: &HomeOption) -> Result<Merged, ConfigError> {
+    let source = file_of(home).map(Source::read).transpose()?;
+    let file = match &source {
+        Some(source) => source.table()?,
         None => toml::Table::new(),
     };
-    overlay(file, options)
+    let merged = overlay(file, options)?;
+    Ok(Merged { merged, source })
 }
 
 /// The configuration file, if there is one.
-fn file_of(home: &HomeOption) -> Option<&Path> {
+pub(crate) fn file_of(home: &HomeOption) -> Option<&Path> {
     let default = Path::new(DEFAULT_FILE);
     let named = home.config.as_deref();
     named.or_else(|| default.exists().then_some(default))
-}
-
-fn read(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    let not_valid = |error: toml::de::Error| ConfigError::File {
-        path: path.to_owned(),
-        why: without_passwords(&error.to_string()),
-    };
-    toml::from_str::<Options>(&text).map_err(not_valid)?;
-    toml::from_str(&text).map_err(not_valid)
-}
-
-/// The parser shows the line it stumbled over, and one of them may hold a password.
-fn without_passwords(message: &str) -> String {
-    let lines: Vec<_> = message
-        .lines()
-        .map(|line| match line.split_once('=') {
-            Some((before, _)) if before.contains("upstream_proxy") => format!("{before}= …"),
-            _ => mask::word(line).into_owned(),
-        })
-        .collect();
-    lines.join("\n")
 }
 
 fn overlay(mut file: toml::Table, options: &Options) -> Result<Options, ConfigError> {
@@ -215,27 +323,49 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_a_broken_file_is_not_repeated() {
+    fn a_wrong_value_is_said_to_come_from_where_it_came_from() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tollgate.toml");
-        std::fs::write(&path, "upstream_proxy = \"http://u:c4n4ry@proxy\n").unwrap();
-        let message = read(&path).unwrap_err().to_string();
+        std::fs::write(&path, "payload = \"none\"\nlisten = \"x\"\n").unwrap();
+        let home = HomeOption {
+            home: Some(dir.path().join("home")),
+            config: Some(path.clone()),
+        };
+        let error = load(&Options::default(), &home).unwrap_err();
+        let place = error.place().unwrap();
+        assert_eq!((place.line, place.column), (2, 10), "{error}");
+        let flags = Options {
+            listen: Some("y".into()),
+            ..Options::default()
+        };
+        let error = load(&flags, &home).unwrap_err();
+        let said = error.to_string();
         assert!(
-            message.contains("line 1") && message.contains("upstream_proxy = …"),
-            "{message}"
+            said.contains("`y`") && said.contains("(given by the variable TOLLGATE_LISTEN)"),
+            "{said}"
         );
-        assert!(!message.contains("c4n4ry"), "{message}");
+        assert_eq!(error.place(), None);
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line() {
+    fn what_the_policy_is_made_of_is_known_with_its_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tollgate.toml");
-        std::fs::write(&path, "listen = \"127.0.0.1:1\"\nlistem = 1\n").unwrap();
-        let message = read(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("line 2") && message.contains("listem"),
-            "{message}"
-        );
+        std::fs::write(&path, "prices_file = \"/none/p.json\"\n").unwrap();
+        let home = HomeOption {
+            home: Some(dir.path().join("home")),
+            config: Some(path.clone()),
+        };
+        assert!(load_all(&Options::default(), &home).is_err());
+        std::fs::write(&path, "").unwrap();
+        let loaded = load_all(&Options::default(), &home).unwrap();
+        assert!(!loaded.files[0].has_changed());
+        // As an editor does it, and as a ConfigMap is replaced.
+        std::fs::write(dir.path().join("new"), "").unwrap();
+        std::fs::rename(dir.path().join("new"), &path).unwrap();
+        assert!(loaded.files[0].has_changed());
+        let again = Stamped::now(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert!(again.has_changed() && !Stamped::now(&path).has_changed());
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use serde::{Deserialize, Serialize};
 
+use super::hosts::HostOption;
+pub use super::routes::RouteOption;
 use super::upstream_proxy::ProxyOption;
 use crate::spend::operator::PriceEntry;
 
@@ -82,7 +84,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_key: Option<PathBuf>,
 
-    /// Open this host as well: an exact name or *.suffix; repeatable
+    /// Open this host as well: a name, an address or *.suffix; repeatable
     #[arg(
         long,
         env = "TOLLGATE_INTERCEPT",
@@ -92,7 +94,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub intercept: Vec<String>,
 
-    /// Refuse this host: an exact name or *.suffix; repeatable
+    /// Refuse this host: a name, an address, *.suffix or * for all others; repeatable
     #[arg(
         long,
         env = "TOLLGATE_DENY",
@@ -101,6 +103,24 @@ pub struct Options {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
+
+    /// A port at which hosts that are not opened may be reached, or * for any; repeatable [default: 443]
+    #[arg(
+        long,
+        env = "TOLLGATE_TUNNEL_PORT",
+        value_name = "PORT|*",
+        value_delimiter = ','
+    )]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::hosts::ports"
+    )]
+    pub tunnel_port: Vec<String>,
+
+    /// `[[host]]` tables: pattern and action
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host: Vec<HostOption>,
 
     /// Tunnels to private addresses: auto, allow or deny; auto allows them only while listening on loopback alone
     /// [default: auto]
@@ -332,7 +352,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub price: Vec<PriceEntry>,
 
-    /// `[[route]]` tables: prefix and upstream
+    /// `[[route]]` tables: prefix, upstream and who may use it
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub route: Vec<RouteOption>,
@@ -361,17 +381,6 @@ impl Options {
         }
         Variables::try_parse_from(["tollgate"]).map(|variables| variables.options)
     }
-}
-
-/// One `[[route]]` of the file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteOption {
-    /// Path prefix, from `/` to `/`.
-    pub prefix: String,
-    /// `https://host[:port]` for requests whose Host is not a Bedrock endpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<String>,
 }
 
 /// One `[[certificate]]` of the file: shown for `host` instead of a minted one.
@@ -423,22 +432,5 @@ pub struct UsagePatternOption {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_option_is_documented_and_has_its_variable() {
-        let command =
-            HomeOption::augment_args(Options::augment_args(clap::Command::new("tollgate")));
-        let page = include_str!("../../docs/configuration.md");
-        for argument in command.get_arguments() {
-            let name = argument.get_long().unwrap();
-            assert!(
-                page.contains(&format!("`--{name}")),
-                "--{name} is missing in docs/configuration.md"
-            );
-            let variable = format!("TOLLGATE_{}", name.to_uppercase().replace('-', "_"));
-            assert_eq!(argument.get_env().unwrap(), variable.as_str());
-        }
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

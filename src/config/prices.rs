@@ -128,7 +128,7 @@ mod tests {
             ("model = \"a.b\"", ["option `price`", "[[price]] 2"]),
             (
                 "model = \"a.b\"\ninptu = 1\noutput = 1",
-                ["line 4", "inptu"],
+                ["line 6", "inptu"],
             ),
             ("model = \"a.b\"\ninput = true", ["line 4", "a number"]),
             ("input = 1\noutput = 2", ["line 4", "model"]),

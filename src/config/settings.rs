@@ -10,17 +10,18 @@ use std::sync::Arc;
 use super::accounting::Accounting;
 use super::admin::AdminPort;
 use super::aliases::Aliases;
-use super::hosts::{HostPattern, HostRules};
+use super::host_options::host_rules;
 use super::limits::{Limits, Timeouts};
 use super::load::ConfigError;
-use super::options::{CertificateOption, Options, RouteOption};
+use super::options::{CertificateOption, Options};
 use super::policy::Policy;
 use super::prices;
+pub use super::routes::{DEFAULT_ROUTE, RouteRule};
+use super::routes::{parse_upstream, routes};
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
 use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
-use crate::wire::http1::{RequestTarget, Scheme};
 
 /// Everything the gate needs to know.
 #[derive(Clone, Debug)]
@@ -101,15 +102,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// One path prefix and where it leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteRule {
-    /// From `/` to `/`.
-    pub prefix: String,
-    /// Host and port for requests whose Host is not a Bedrock endpoint.
-    pub upstream: Option<(String, u16)>,
-}
-
 /// One `--connect-to`; `None` matches any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectTo {
@@ -128,9 +120,6 @@ pub const MAX_PAYLOAD_LIMIT: usize = 16 * 1024 * 1024;
 
 /// The default client port.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5380);
-
-/// The route that exists without configuration.
-pub const DEFAULT_ROUTE: &str = "/service/standard/";
 
 impl Settings {
     /// Checks `options`. `api_base` is the environment's `AISERVICE_API_BASE`.
@@ -161,10 +150,7 @@ impl Settings {
                 ),
             ));
         }
-        let hosts = HostRules {
-            intercept: patterns("intercept", &options.intercept)?,
-            deny: patterns("deny", &options.deny)?,
-        };
+        let hosts = host_rules(&options)?;
         let base = api_base.filter(|base| !base.is_empty());
         let base =
             base.map(|base| parse_upstream(base).map_err(|why| invalid("AISERVICE_API_BASE", why)));
@@ -238,12 +224,6 @@ impl Settings {
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     let why = mask::word(&why).into_owned();
     ConfigError::Invalid { option, why }
-}
-
-fn patterns(name: &'static str, list: &[String]) -> Result<Vec<HostPattern>, ConfigError> {
-    list.iter()
-        .map(|text| HostPattern::parse(text).map_err(|why| invalid(name, why)))
-        .collect()
 }
 
 pub(super) fn parse_listen(text: &str) -> Option<SocketAddr> {
@@ -352,22 +332,6 @@ fn private_destinations(
     )
 }
 
-fn parse_upstream(text: &str) -> Result<(String, u16), String> {
-    let wanted = "is not https://HOST[:PORT] (no path: a signed path cannot be changed)";
-    let Ok(RequestTarget::Absolute {
-        scheme: Scheme::Https,
-        authority,
-        path: "" | "/",
-    }) = RequestTarget::parse("POST", text)
-    else {
-        return Err(format!("`{text}` {wanted}"));
-    };
-    Ok((
-        authority.host.to_ascii_lowercase(),
-        authority.port_or_default(Scheme::Https),
-    ))
-}
-
 fn parse_connect_to(text: &str) -> Result<ConnectTo, ConfigError> {
     let wrong = || {
         invalid(
@@ -405,47 +369,6 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
         }
         None => text.split_once(':'),
     }
-}
-
-fn routes(
-    options: &[RouteOption],
-    base: Option<(String, u16)>,
-) -> Result<Vec<RouteRule>, ConfigError> {
-    let mut rules = Vec::with_capacity(options.len() + 1);
-    for RouteOption { prefix, upstream } in options {
-        let fits = prefix.starts_with('/') && prefix.ends_with('/') && prefix.len() > 1;
-        if !fits || prefix.contains(['?', '#', '%']) || prefix.contains("//") {
-            return Err(invalid(
-                "route",
-                format!("the prefix `{prefix}` does not run from / to / as /service/team-a/ does"),
-            ));
-        }
-        let upstream = match upstream {
-            Some(text) => Some(parse_upstream(text).map_err(|why| invalid("route", why))?),
-            None => base.clone(),
-        };
-        rules.push(RouteRule {
-            prefix: prefix.clone(),
-            upstream,
-        });
-    }
-    if !rules.iter().any(|rule| rule.prefix == DEFAULT_ROUTE) {
-        rules.push(RouteRule {
-            prefix: DEFAULT_ROUTE.to_owned(),
-            upstream: base,
-        });
-    }
-    rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
-    if let Some(twice) = rules.windows(2).find_map(|two| match two {
-        [a, b] if a.prefix == b.prefix => Some(&a.prefix),
-        _ => None,
-    }) {
-        return Err(invalid(
-            "route",
-            format!("the prefix `{twice}` stands twice"),
-        ));
-    }
-    Ok(rules)
 }
 
 /// What a request to `host:port` is dialled as.

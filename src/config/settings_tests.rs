@@ -21,7 +21,8 @@ fn defaults_are_those_of_the_documentation() {
         settings.policy.routes,
         [RouteRule {
             prefix: DEFAULT_ROUTE.to_owned(),
-            upstream: None
+            upstream: None,
+            ..RouteRule::default()
         }]
     );
     assert_eq!(settings.private_destinations, PrivateDestinations::Allow);

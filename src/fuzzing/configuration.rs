@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::{parts, steered};
 use crate::config::no_proxy::NoProxy;
-use crate::config::{Options, Settings, UpstreamProxy};
+use crate::config::{HostPattern, Options, Settings, UpstreamProxy};
 use crate::ledger::Retention;
 use crate::spend::rate::{Multiplier, Rate};
 use crate::usage::tags_from_header;
+use crate::wire::address;
 
 /// The configuration file: settings or an explanation, and what was accepted is read the same when it is written again.
 pub(super) fn configuration(data: &[u8]) {
@@ -56,6 +57,22 @@ fn short_texts(text: &str) {
     }
     if let Ok(multiplier) = Multiplier::parse(text) {
         assert_eq!(multiplier.apply(0), 0);
+    }
+    if let Ok(pattern) = HostPattern::parse(text) {
+        let subtree = pattern.subtree();
+        let (named, below) = (subtree.as_str(), format!("x.{subtree}"));
+        match pattern {
+            HostPattern::Exact(_) | HostPattern::Address(_) => {
+                assert!(pattern.matches(named) && !pattern.matches(&below));
+            }
+            HostPattern::Below(_) => assert!(pattern.matches(&below) && !pattern.matches(named)),
+            HostPattern::Any => assert!(pattern.matches(text)),
+        }
+    }
+    if let Some(address) = address::parse(text) {
+        let meant = address::meant(address);
+        assert_eq!(address::parse(&meant.to_string()), Some(meant));
+        assert_eq!(address::meant(meant), meant);
     }
     if let Ok(retention) = text.parse::<Retention>() {
         assert_eq!(text.parse::<Retention>().ok(), Some(retention));

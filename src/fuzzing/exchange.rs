@@ -22,7 +22,7 @@ use super::pipe::{block_on, pipe};
 use super::strict::{self, Message, Read};
 use super::{parts, pieces, steered};
 use crate::app;
-use crate::config::{HostPattern, Options, PrivateDestinations, Settings, UpstreamProxy};
+use crate::config::{HostPattern, Options, PrivateDestinations, Settings, UpstreamProxy, Vouched};
 use crate::ledger::writer::{Collected, Ledger};
 use crate::ledger::{Outcome, UsageRecord};
 use crate::net::ca::CertificateAuthority;
@@ -38,12 +38,32 @@ use crate::wire::http1::Scheme;
 
 /// The upstreams that answer. Whatever else is asked for cannot be dialled.
 const UPSTREAMS: [(Scheme, &str, u16, Reach); 5] = [
-    (Scheme::Https, BEDROCK, 443, Reach::Any),
+    (
+        Scheme::Https,
+        BEDROCK,
+        443,
+        Reach::observed(Vouched::AsOneOf),
+    ),
     // Inside a CONNECT without TLS.
-    (Scheme::Http, BEDROCK, 443, Reach::Any),
-    (Scheme::Http, BEDROCK, 80, Reach::Any),
-    (Scheme::Https, "up.example", 8443, Reach::Any),
-    (Scheme::Http, "plain.example", 80, Reach::Checked),
+    (
+        Scheme::Http,
+        BEDROCK,
+        443,
+        Reach::observed(Vouched::AsOneOf),
+    ),
+    (Scheme::Http, BEDROCK, 80, Reach::observed(Vouched::AsOneOf)),
+    (
+        Scheme::Https,
+        "up.example",
+        8443,
+        Reach::observed(Vouched::Itself),
+    ),
+    (
+        Scheme::Http,
+        "plain.example",
+        80,
+        Reach::unobserved(Vouched::No),
+    ),
 ];
 
 const BEDROCK: &str = "bedrock-runtime.us-east-1.amazonaws.com";

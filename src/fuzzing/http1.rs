@@ -429,15 +429,18 @@ pub(super) fn route(data: &[u8]) {
     let hosts = HostRules {
         intercept: vec![HostPattern::parse("*.open.example").unwrap()],
         deny: vec![HostPattern::parse("*.denied.example").unwrap()],
+        ..HostRules::default()
     };
     let routes = [
         RouteRule {
             prefix: "/service/mine/".to_owned(),
             upstream: Some(("up.example".to_owned(), 8443)),
+            ..RouteRule::default()
         },
         RouteRule {
             prefix: "/service/standard/".to_owned(),
             upstream: None,
+            ..RouteRule::default()
         },
     ];
     let scope = match steer % 3 {

@@ -1,15 +1,19 @@
 //! What an address is: public, private, or one that is nobody's destination.
 //!
-//! Asked before anything is dialled that a client chose. An address is judged in whatever clothes it comes: mapped into
-//! IPv6, behind NAT64, in an old spelling. RFC 6890. Tells also whether it leads to a socket of our own.
+//! Asked before anything is dialled. An address is judged in whatever clothes it comes: mapped into IPv6, behind NAT64, in
+//! an old spelling. RFC 6890. Tells also whether it leads to a socket of our own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use crate::wire::address::{embedded_v4, parse};
 
 /// What an address is to somebody who chooses where to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// Link-local, or where credentials are handed out: nobody's destination.
     LinkLocal,
+    /// This machine.
+    Loopback,
     /// Not globally reachable.
     Private,
     /// Everything else.
@@ -20,25 +24,7 @@ pub(super) enum Class {
 pub(super) fn class(address: IpAddr) -> Class {
     match address {
         IpAddr::V4(v4) => class_v4(v4),
-        IpAddr::V6(v6) => match embedded_v4(v6) {
-            Some(v4) => class_v4(v4),
-            None if v6.is_unicast_link_local() || METADATA_V6.contains(&v6) => Class::LinkLocal,
-            None => {
-                let site_local = v6
-                    .segments()
-                    .first()
-                    .is_some_and(|first| first & 0xffc0 == 0xfec0);
-                let not_public = v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_unique_local()
-                    || v6.is_multicast();
-                if not_public || site_local {
-                    Class::Private
-                } else {
-                    Class::Public
-                }
-            }
-        },
+        IpAddr::V6(v6) => class_v6(v6),
     }
 }
 
@@ -46,10 +32,13 @@ pub(super) fn class(address: IpAddr) -> Class {
 fn class_v4(v4: Ipv4Addr) -> Class {
     let special = matches!(
         v4.octets(),
-        [0 | 10 | 127 | 224..=255, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..]
+        [0 | 10 | 224..=255, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..]
     );
-    if v4.is_link_local() {
+    if v4.is_link_local() || METADATA_V4.contains(&v4) {
         Class::LinkLocal
+    } else if v4.is_loopback() || v4.is_unspecified() {
+        // What is addressed to nobody stays on this machine.
+        Class::Loopback
     } else if special || v4.is_private() {
         Class::Private
     } else {
@@ -57,26 +46,39 @@ fn class_v4(v4: Ipv4Addr) -> Class {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
-fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let from = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        Ipv4Addr::new(a, b, c, d)
+fn class_v6(v6: Ipv6Addr) -> Class {
+    if v6.is_unicast_link_local() || METADATA_V6.contains(&v6) {
+        return Class::LinkLocal;
+    }
+    if v6.is_loopback() || v6.is_unspecified() {
+        return Class::Loopback;
+    }
+    // In a network of somebody's own, what is embedded says no more than what is around it.
+    let around = match v6.segments() {
+        [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] | [0, 0, 0, 0, 0, 0, 0, _] => Class::Private,
+        [0x100, 0, 0, 0, ..] | [0x2001, 0xdb8, ..] => Class::Private,
+        _ if v6.is_unique_local() || v6.is_multicast() => Class::Private,
+        _ => Class::Public,
     };
-    match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(from(high, low))
-        }
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(from(high, low)),
-        [0x2002, high, low, ..] => Some(from(high, low)),
-        _ => None,
+    match (embedded_v4(v6).map(class_v4), around) {
+        (Some(class @ (Class::LinkLocal | Class::Loopback)), _) => class,
+        (Some(Class::Private), _) | (_, Class::Private) => Class::Private,
+        _ => Class::Public,
     }
 }
 
-/// Over IPv6 they are unique local: the instance metadata service, and the agent that pods ask for their roles.
-const METADATA_V6: [Ipv6Addr; 2] = [
+/// Outside of 169.254/16: of Alibaba, of Oracle, and Azure's agent.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+
+/// Over IPv6 they are unique local: the instance metadata services of AWS and of Google, and the agent that pods ask for
+/// their roles.
+const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
 ];
 
@@ -92,6 +94,10 @@ pub(super) fn explain(host: &str, address: IpAddr) -> String {
             "{what} where a machine or container asks for its own metadata and credentials, and no proxy may ask for \
              it: put {address} into the client's NO_PROXY, so that it asks directly"
         ),
+        Class::Loopback => format!(
+            "{what} the machine that tollgate runs on, which clients reach only where a rule names it: put {host} into the \
+             client's NO_PROXY, or name it in tollgate.toml, as in [[host]] pattern = \"{host}\", action = \"tunnel\""
+        ),
         Class::Private | Class::Public => format!(
             "{what} a private address, which --private-destinations does not let clients reach from here: allow it \
              there, or put {host} into the client's NO_PROXY"
@@ -99,16 +105,17 @@ pub(super) fn explain(host: &str, address: IpAddr) -> String {
     }
 }
 
-/// Whether `host` is an address rather than a name, in any spelling that a resolver takes for one (`0x7f.1`).
+/// Whether `host` is an address rather than a name, in any spelling that a resolver takes for one (`0x7f.1`). What only
+/// looks like one counts as well: no name ends in a number, and resolvers differ in what they make of it.
 pub(super) fn is_address(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let last = host.rsplit('.').next().unwrap_or(host);
+    let bare = host.strip_suffix('.').unwrap_or(host);
+    let last = bare.rsplit('.').next().unwrap_or(bare);
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     let is_number = match hexadecimal {
         Some(digits) => digits.bytes().all(|octet| octet.is_ascii_hexdigit()),
         None => !last.is_empty() && last.bytes().all(|octet| octet.is_ascii_digit()),
     };
-    is_number || host.parse::<IpAddr>().is_ok()
+    is_number || host.contains(':') || parse(host).is_some()
 }
 
 /// Whether a connection to `address` arrives at a socket that listens on `listener`.
@@ -161,8 +168,9 @@ mod tests {
             ("fd00:ec2::254", Class::LinkLocal),
             ("fd00:ec2::23", Class::LinkLocal),
             ("169.254.170.2", Class::LinkLocal),
-            ("127.0.0.1", Class::Private),
-            ("::ffff:127.0.0.1", Class::Private),
+            ("127.0.0.1", Class::Loopback),
+            ("127.255.255.254", Class::Loopback),
+            ("::ffff:127.0.0.1", Class::Loopback),
             ("64:ff9b::a9fe:a9fe", Class::LinkLocal),
             ("2002:a9fe:a9fe::1", Class::LinkLocal),
             ("::10.0.0.1", Class::Private),
@@ -171,10 +179,30 @@ mod tests {
             ("ff02::1", Class::Private),
             ("198.18.0.1", Class::Private),
             ("240.0.0.1", Class::Private),
-            ("0.0.0.0", Class::Private),
+            ("0.0.0.0", Class::Loopback),
+            ("0.0.0.1", Class::Private),
+            ("::", Class::Loopback),
             ("10.1.2.3", Class::Private),
             ("100.64.0.1", Class::Private),
-            ("::1", Class::Private),
+            ("::1", Class::Loopback),
+            ("::2", Class::Private),
+            ("::7f00:1", Class::Loopback),
+            ("::ffff:0:127.0.0.1", Class::Loopback),
+            ("64:ff9b::127.0.0.1", Class::Loopback),
+            ("64:ff9b:1::169.254.169.254", Class::LinkLocal),
+            ("64:ff9b:1::8.8.8.8", Class::Private),
+            ("2002:7f00:1::1", Class::Loopback),
+            ("2001:0:1:2:3:4:5601:5601", Class::LinkLocal),
+            ("2001:0:1:2:3:4:80ff:fffe", Class::Loopback),
+            ("2001:0:1:2:3:4:f7f7:f7f7", Class::Public),
+            ("2600::5efe:10.0.0.1", Class::Private),
+            ("fc00::5efe:8.8.8.8", Class::Private),
+            ("fd20:ce::254", Class::LinkLocal),
+            ("100.100.100.200", Class::LinkLocal),
+            ("192.0.0.192", Class::LinkLocal),
+            ("168.63.129.16", Class::LinkLocal),
+            ("2001:db8::1", Class::Private),
+            ("100::1", Class::Private),
             ("fc00::1", Class::Private),
             ("8.8.8.8", Class::Public),
             ("2600::1", Class::Public),

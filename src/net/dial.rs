@@ -19,10 +19,12 @@ use tokio_rustls::TlsConnector;
 
 use super::address::{self, Class};
 use super::descriptors;
+pub use super::dial_error::DialError;
+use super::dial_error::{no_address, no_descriptor};
 use super::stream::BoxDuplex;
-use super::upstream_proxy::{self, ProxyFailure};
+use super::upstream_proxy;
 use crate::config::settings::{ConnectTo, dial_target};
-use crate::config::{PrivateDestinations, UpstreamProxy};
+use crate::config::{PrivateDestinations, UpstreamProxy, Vouched};
 use crate::wire::http1::Scheme;
 
 /// The place a request goes to, by name.
@@ -36,96 +38,31 @@ pub struct Origin {
     pub port: u16,
 }
 
-/// Which addresses may be dialled.
+/// Which addresses may be dialled. Never link-local ones, nor where this gate listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reach {
-    /// Any: the host is one the operator or AWS names (VPC endpoints resolve to private addresses).
-    Any,
-    /// As `--private-destinations` says, and never link-local.
-    Checked,
+pub struct Reach {
+    /// It is for an exchange that is observed, which the demo leads to its simulator.
+    pub observed: bool,
+    /// Who has chosen the host.
+    pub vouched: Vouched,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// The name does not resolve.
-    #[error("{host} cannot be resolved: {source}")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// The name resolves to nothing.
-    #[error("{host} resolves to no address")]
-    NoAddress {
-        /// The name.
-        host: String,
-    },
-    /// Policy forbids every address.
-    #[error("{}", address::explain(host, *address))]
-    Forbidden {
-        /// The name.
-        host: String,
-        /// The first address refused.
-        address: IpAddr,
-    },
-    /// It leads back to this gate.
-    #[error(
-        "{host} leads to {address}, where this gate itself listens, and nothing that comes through it may go there; if DNS \
-         or a hosts file leads the name here, --connect-to says where it really is"
-    )]
-    Ours {
-        /// The name.
-        host: String,
-        /// The address of ours.
-        address: SocketAddr,
-    },
-    /// Nothing accepts connections there.
-    #[error("{address} does not accept the connection: {source}")]
-    Connect {
-        /// The last address tried.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// This process has no descriptor left for it.
-    #[error(
-        "tollgate has no file descriptor left for a connection to {host} ({source}): its limit is too low for its load, or \
-         --max-connections too high"
-    )]
-    NoDescriptor {
-        /// The name or address.
-        host: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The TLS handshake failed.
-    #[error("TLS with {host} failed: {source}{}", clock_hint(source))]
-    Tls {
-        /// The name verified.
-        host: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The proxy in between did not lead there.
-    #[error("the upstream proxy {proxy} {why}")]
-    Proxy {
-        /// Its URL, without credentials.
-        proxy: String,
-        /// What it did, as the rest of the sentence.
-        why: Box<ProxyFailure>,
-    },
-}
-
-impl DialError {
-    /// Whether nothing was missing but a descriptor.
+impl Reach {
+    /// For an exchange that is observed.
     #[must_use]
-    pub fn is_shortage(&self) -> bool {
-        match self {
-            Self::NoDescriptor { .. } => true,
-            Self::Proxy { why, .. } => why.is_shortage(),
-            _ => false,
+    pub const fn observed(vouched: Vouched) -> Self {
+        Self {
+            observed: true,
+            vouched,
+        }
+    }
+
+    /// For bytes that pass by.
+    #[must_use]
+    pub const fn unobserved(vouched: Vouched) -> Self {
+        Self {
+            observed: false,
+            vouched,
         }
     }
 }
@@ -137,6 +74,9 @@ struct Counts {
     failed: AtomicU64,
 }
 
+/// Whether a rule denies an address.
+type Denied = dyn Fn(IpAddr) -> bool + Send + Sync;
+
 /// Opens connections.
 #[derive(Clone)]
 pub struct Dialer {
@@ -146,13 +86,14 @@ pub struct Dialer {
     instead: Option<SocketAddr>,
     proxy: Option<Arc<UpstreamProxy>>,
     own: Arc<[SocketAddr]>,
+    denied: Arc<Denied>,
     counts: Arc<Counts>,
     pub(super) connect_timeout: Duration,
     handshake_timeout: Duration,
 }
 
 impl Dialer {
-    /// A dialer that verifies with `tls`. `instead`: where whatever has [`Reach::Any`] is dialled.
+    /// A dialer that verifies with `tls`. `instead`: where whatever is observed is dialled.
     #[must_use]
     pub fn new(
         tls: Arc<ClientConfig>,
@@ -169,6 +110,7 @@ impl Dialer {
             instead,
             proxy: None,
             own: Arc::default(),
+            denied: Arc::new(|_| false),
             counts: Arc::default(),
             connect_timeout,
             handshake_timeout,
@@ -187,6 +129,13 @@ impl Dialer {
     pub fn apart_from(self, own: impl IntoIterator<Item = SocketAddr>) -> Self {
         let own = own.into_iter().collect();
         Self { own, ..self }
+    }
+
+    /// The same, but never to an address that `denied` says yes to.
+    #[must_use]
+    pub fn without(self, denied: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        let denied = Arc::new(denied);
+        Self { denied, ..self }
     }
 
     /// A stream to `origin`, TLS already open when its scheme asks for it.
@@ -259,15 +208,16 @@ impl Dialer {
             let socket = self.connect_directly(host, port, reach).await?;
             return Ok(Box::new(socket));
         };
-        if reach == Reach::Any || !address::is_address(host) {
-            self.refuse_ours_behind_a_proxy(host, port, reach).await?;
+        if !address::is_address(host) {
+            self.refuse_ours_behind_a_proxy(host, port).await?;
             return upstream_proxy::connect(self, proxy, host, port).await;
         }
         let Some(address) = self.resolve(host, port).await?.into_iter().next() else {
             return Err(no_address(host));
         };
         // This machine is no proxy's business; and what may not be reached is refused where that is always done.
-        if address.ip().to_canonical().is_loopback() || !self.may_reach(address.ip()) {
+        let judged = self.judge(host, address.ip(), reach, false);
+        if judged.is_err() || address::class(address.ip()) == Class::Loopback {
             let socket = self.connect_directly(host, port, reach).await?;
             return Ok(Box::new(socket));
         }
@@ -277,13 +227,8 @@ impl Dialer {
 
     /// A proxy on this machine could lead a name back to us. What a proxy elsewhere makes of a name that we cannot resolve
     /// is not known here.
-    async fn refuse_ours_behind_a_proxy(
-        &self,
-        host: &str,
-        port: u16,
-        reach: Reach,
-    ) -> Result<(), DialError> {
-        if reach == Reach::Any || self.own.iter().all(|own| own.port() != port) {
+    async fn refuse_ours_behind_a_proxy(&self, host: &str, port: u16) -> Result<(), DialError> {
+        if self.own.iter().all(|own| own.port() != port) {
             return Ok(());
         }
         let resolved = self.resolve(host, port).await.unwrap_or_default();
@@ -306,7 +251,7 @@ impl Dialer {
 
     fn proxy_for(&self, host: &str, port: u16, reach: Reach) -> Option<&UpstreamProxy> {
         let proxy = self.proxy.as_deref()?;
-        let led_elsewhere = (self.instead.is_some() && reach == Reach::Any)
+        let led_elsewhere = (self.instead.is_some() && reach.observed)
             || dial_target(&self.connect_to, host, port) != (host, port);
         (!led_elsewhere && !proxy.is_bypassed(host, port)).then_some(proxy)
     }
@@ -317,23 +262,26 @@ impl Dialer {
         port: u16,
         reach: Reach,
     ) -> Result<TcpStream, DialError> {
-        if let (Some(address), Reach::Any) = (self.instead, reach) {
+        if let (Some(address), true) = (self.instead, reach.observed) {
             return self.socket(host, address).await;
         }
         let (to_host, to_port) = dial_target(&self.connect_to, host, port);
         let redirected = (to_host, to_port) != (host, port);
         let resolved = self.resolve(to_host, to_port).await?;
-        let may_reach = |address| reach == Reach::Any || redirected || self.may_reach(address);
-        let (allowed, forbidden): (Vec<_>, Vec<_>) = resolved
-            .into_iter()
-            .partition(|address| may_reach(address.ip()));
-        if let ([], Some(address)) = (allowed.as_slice(), forbidden.first()) {
-            return Err(DialError::Forbidden {
-                host: host.to_owned(),
-                address: address.ip(),
-            });
+        let mut allowed = Vec::with_capacity(resolved.len());
+        let mut refused = None;
+        for address in resolved {
+            // What is ours is told as what it is, and a name that leads here as well is not to be trusted.
+            self.refuse_ours(host, address)?;
+            match self.judge(host, address.ip(), reach, redirected) {
+                Ok(()) => allowed.push(address),
+                Err(error) => refused = refused.or(Some(error)),
+            }
         }
-        self.first_of(to_host, allowed).await
+        match refused {
+            Some(error) if allowed.is_empty() => Err(error),
+            _ => self.first_of(to_host, allowed).await,
+        }
     }
 
     /// A socket to `host:port`, whatever the address: it is the operator's.
@@ -405,37 +353,38 @@ impl Dialer {
         }
     }
 
-    fn may_reach(&self, address: IpAddr) -> bool {
-        match address::class(address) {
+    /// Whether `address`, which `host` leads to, may be dialled. `redirected`: it is the operator who said so.
+    fn judge(
+        &self,
+        host: &str,
+        address: IpAddr,
+        reach: Reach,
+        redirected: bool,
+    ) -> Result<(), DialError> {
+        let may_reach = match address::class(address) {
             Class::LinkLocal => false,
-            Class::Private => self.private == PrivateDestinations::Allow,
+            Class::Loopback => redirected || reach.vouched == Vouched::Itself,
+            Class::Private => {
+                redirected
+                    || reach.vouched != Vouched::No
+                    || self.private == PrivateDestinations::Allow
+            }
             Class::Public => true,
+        };
+        let host = || host.to_owned();
+        if !may_reach {
+            Err(DialError::Forbidden {
+                host: host(),
+                address,
+            })
+        } else if (self.denied)(address) {
+            Err(DialError::Denied {
+                host: host(),
+                address,
+            })
+        } else {
+            Ok(())
         }
-    }
-}
-
-/// A certificate whose time seems not to have come, or to be over, may only be looked at with the wrong clock.
-fn clock_hint(error: &io::Error) -> &'static str {
-    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    let error = error.get_ref().and_then(|error| error.downcast_ref());
-    match error {
-        Some(rustls::Error::InvalidCertificate(
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
-        )) => "; or it is the clock of the machine that tollgate runs on that is wrong",
-        _ => "",
-    }
-}
-
-fn no_address(host: &str) -> DialError {
-    DialError::NoAddress {
-        host: host.to_owned(),
-    }
-}
-
-fn no_descriptor(host: &str, source: io::Error) -> DialError {
-    DialError::NoDescriptor {
-        host: host.to_owned(),
-        source,
     }
 }
 
@@ -473,3 +422,7 @@ pub fn tune(socket: &TcpStream) {
         tracing::debug!(%error, "a socket option could not be set");
     }
 }
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

@@ -9,6 +9,7 @@ pub mod certificate_store;
 pub mod certificates;
 pub mod descriptors;
 pub mod dial;
+mod dial_error;
 pub mod expiry;
 mod issuance;
 pub(crate) mod name_constraints;

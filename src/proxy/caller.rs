@@ -123,6 +123,22 @@ pub fn name(record: &mut UsageRecord, aliases: &Aliases) {
     record.model_name = name(&record.model);
 }
 
+/// Everything that somebody is called: the ids, and the names that the operator gave to any of them.
+#[must_use]
+pub fn names(identity: &Identity, aliases: &Aliases) -> Vec<String> {
+    let ids = [
+        &identity.access_key_id,
+        &identity.role,
+        &identity.api_key,
+        &identity.proxy_user,
+        &identity.account_id,
+    ];
+    let ids = ids.into_iter().flatten();
+    let given = ids.clone().filter_map(|id| aliases.name(id));
+    let ids = ids.map(String::as_str);
+    ids.chain(given).map(str::to_owned).collect()
+}
+
 /// Notes which attempt of which call this is.
 pub fn attempt(record: &mut UsageRecord, head: &RequestHead) {
     let fields = head.fields();

@@ -13,15 +13,16 @@ use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 
 use super::Services;
+use super::caller;
 use super::drain::Drain;
 use super::meter::{Arrival, Meter};
 use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Settling};
 use super::reply::{Kind, Reply};
 use super::route::Plan;
 use crate::aws::sigv4::Credentials;
-use crate::config::{LedgerFailure, Policy};
+use crate::config::{LedgerFailure, Policy, Vouched};
 use crate::ledger::Outcome;
-use crate::net::dial::{DialError, Reach};
+use crate::net::dial::{DialError, Origin, Reach};
 use crate::net::pool::UpstreamConnection;
 use crate::net::stream::BoxDuplex;
 use crate::wire::http1::forward::{self, RequestEdits};
@@ -70,17 +71,15 @@ pub async fn run(
         observed: plan.observed,
     };
 
+    if let Some(reply) = not_allowed(services, &plan, head, policy) {
+        return answer.give(&reply, writer).await;
+    }
     let forwarded = match forwarded_head(services, head, &plan) {
         Ok(forwarded) => forwarded,
         Err(reply) => return answer.give(&reply, writer).await,
     };
 
-    // Intercepted hosts and routes are named by AWS or the operator; anything else is the client's own choice.
-    let reach = if plan.observed {
-        Reach::Any
-    } else {
-        Reach::Checked
-    };
+    let reach = reach(&plan, policy);
     let checked_out = tokio::select! {
         biased;
         checked_out = services.pool.check_out(&plan.origin, reach) => checked_out,
@@ -143,6 +142,50 @@ pub async fn run(
             conclude(broken, half_closed, cut, &answer, writer).await
         }
     }
+}
+
+/// Where the request may lead: what a route is configured to lead to is named by the operator.
+fn reach(plan: &Plan, policy: &Policy) -> Reach {
+    let Origin { host, port, .. } = &plan.origin;
+    let rule = plan
+        .route
+        .as_deref()
+        .and_then(|prefix| policy.route(prefix));
+    let upstream = rule.and_then(|rule| rule.upstream.as_ref());
+    let is_routed = upstream.is_some_and(|(name, at)| name == host && at == port);
+    Reach {
+        observed: plan.observed,
+        vouched: if is_routed {
+            Vouched::Itself
+        } else {
+            policy.hosts.vouch(host)
+        },
+    }
+}
+
+/// Why the caller may not use the route that the request came by.
+fn not_allowed(
+    services: &Services,
+    plan: &Plan,
+    head: &RequestHead,
+    policy: &Policy,
+) -> Option<Reply> {
+    let rule = policy.route(plan.route.as_deref()?)?;
+    rule.allow.as_ref()?;
+    let mut identity = caller::identity(head, &plan.credentials, &services.sessions);
+    identity.proxy_user.clone_from(&plan.proxy_user);
+    let names = caller::names(&identity, &policy.aliases);
+    if rule.allows(names.iter().map(String::as_str)) {
+        return None;
+    }
+    let who = names
+        .first()
+        .map_or("nobody that this gate knows", String::as_str);
+    let why = format!(
+        "{who} may not use the route {}: none of its names is among `allow` of that [[route]]",
+        rule.prefix
+    );
+    Some(Reply::new(Kind::AccessDenied, why))
 }
 
 /// The head for the upstream, if this request is to have one.
@@ -326,7 +369,9 @@ fn stopping() -> Reply {
 
 fn dial_failure(error: &DialError) -> Reply {
     let kind = match error {
-        DialError::Forbidden { .. } | DialError::Ours { .. } => Kind::Denied,
+        DialError::Forbidden { .. } | DialError::Denied { .. } | DialError::Ours { .. } => {
+            Kind::Denied
+        }
         DialError::Tls { .. } => Kind::UpstreamTls,
         error if error.is_shortage() => Kind::NoDescriptor,
         DialError::Resolve { .. }

@@ -113,6 +113,11 @@ impl Services {
         self.metrics.committed(handed_over.elapsed());
     }
 
+    /// From now on requests are admitted under `policy`; those that run go on under theirs.
+    pub fn adopt(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
     /// What a request that begins now is admitted under.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {

@@ -35,6 +35,10 @@ pub enum Kind {
     NotFound,
     /// The host or its address is refused.
     Denied,
+    /// The port of a host that is not opened is refused.
+    PortDenied,
+    /// The caller may not do this.
+    AccessDenied,
     /// No connection to the upstream, or none that lasted until an answer.
     UpstreamUnreachable,
     /// The upstream's TLS does not verify.
@@ -106,6 +110,18 @@ impl Kind {
                 StatusCode::FORBIDDEN,
                 "AccessDeniedException",
                 "host-denied",
+                Outcome::Refused,
+            ),
+            Self::PortDenied => row(
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "port-denied",
+                Outcome::Refused,
+            ),
+            Self::AccessDenied => row(
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "access-denied",
                 Outcome::Refused,
             ),
             Self::UpstreamUnreachable => unavailable("upstream-unreachable"),

@@ -11,7 +11,7 @@ use super::reply::{Kind, Reply};
 use crate::aws::operation::{Call, recognise};
 use crate::aws::sigv4::{self, Credentials};
 use crate::aws::{Endpoint, Service, mask};
-use crate::config::{HostRules, RouteRule};
+use crate::config::{HostAction, HostRules, RouteRule};
 use crate::ledger::Entry;
 use crate::net::dial::Origin;
 use crate::wire::http1::{Authority, MessageFraming, RequestHead, RequestTarget, Scheme, Version};
@@ -320,8 +320,9 @@ impl<'a> Place<'a> {
     }
 
     fn plan(self, head: &RequestHead, rules: Rules<'_>) -> Result<Route, Refused> {
-        let observed =
-            rules.hosts.is_intercepted(&self.origin.host) || self.entry != Entry::Forward;
+        let Origin { scheme, host, port } = &self.origin;
+        let action = rules.hosts.action(host);
+        let observed = rules.hosts.is_intercepted(host) || self.entry != Entry::Forward;
         let refuse = |kind, why: String| {
             if observed {
                 typed(self.entry, kind, why)
@@ -329,11 +330,13 @@ impl<'a> Place<'a> {
                 plain(kind, why)
             }
         };
-        if rules.hosts.is_denied(&self.origin.host) {
-            return Err(refuse(
-                Kind::Denied,
-                format!("{} is denied by this gate's rules", self.origin.host),
-            ));
+        if action == HostAction::Deny {
+            return Err(refuse(Kind::Denied, denied(host)));
+        }
+        // What is relayed in the clear has a port of its own.
+        let usual = *port == scheme.default_port();
+        if !observed && !usual && !rules.hosts.ports.permit(*port) {
+            return Err(refuse(Kind::PortDenied, port_denied(host, *port)));
         }
         let framing = MessageFraming::of_request(head)
             .map_err(|error| refuse(Kind::Malformed, error.to_string()))?;
@@ -433,17 +436,25 @@ fn connect(head: &RequestHead, authority: Authority<'_>, rules: Rules<'_>) -> Re
         return plain(Kind::Malformed, "CONNECT has no body");
     }
     let host = normal(authority.host);
-    if rules.hosts.is_denied(&host) {
-        return plain(
-            Kind::Denied,
-            format!("{host} is denied by this gate's rules"),
-        );
+    match rules.hosts.action(&host) {
+        HostAction::Deny => plain(Kind::Denied, denied(&host)),
+        HostAction::Intercept => Box::new(Route::Open { host, port }),
+        HostAction::Tunnel if rules.hosts.ports.permit(port) => {
+            Box::new(Route::Tunnel { host, port })
+        }
+        HostAction::Tunnel => plain(Kind::PortDenied, port_denied(&host, port)),
     }
-    Box::new(if rules.hosts.is_intercepted(&host) {
-        Route::Open { host, port }
-    } else {
-        Route::Tunnel { host, port }
-    })
+}
+
+fn denied(host: &str) -> String {
+    format!("{host} is denied by this gate's rules")
+}
+
+fn port_denied(host: &str, port: u16) -> String {
+    format!(
+        "{host} is not opened here, and may not be reached at port {port}: --tunnel-port {port} (tunnel_port in \
+         tollgate.toml) would permit it"
+    )
 }
 
 /// Origin-form for us, below no route: most often an SDK whose endpoint URL was set to our address.

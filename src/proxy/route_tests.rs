@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::reply::Kind;
 use super::route::{Route, Rules, Scope, route};
-use crate::config::{HostPattern, HostRules, RouteRule};
+use crate::config::{HostPattern, HostRules, RouteRule, TunnelPorts};
 use crate::ledger::Entry;
 use crate::net::dial::Origin;
 use crate::wire::http1::{HeadLimits, RequestHead, Scheme};
@@ -17,10 +17,13 @@ fn decide(scope: &Scope, text: &str) -> Route {
     let hosts = HostRules {
         intercept: vec![HostPattern::parse("*.corp.example").unwrap()],
         deny: vec![HostPattern::parse("*.evil.example").unwrap()],
+        ports: TunnelPorts::Any,
+        ..HostRules::default()
     };
     let rule = |prefix: &str, upstream: Option<&str>| RouteRule {
         prefix: prefix.to_owned(),
         upstream: upstream.map(|host| (host.to_owned(), 443)),
+        ..RouteRule::default()
     };
     let routes = [
         rule("/service/standard/team/", Some(AWS)),

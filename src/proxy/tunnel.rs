@@ -35,9 +35,10 @@ pub async fn run(
     let mut record = arrival.record(Entry::Tunnel);
     record.identity = who;
     record.host = Some(host.to_owned());
+    let reach = Reach::unobserved(services.policy().hosts.vouch(host));
     let dialled = tokio::select! {
         biased;
-        dialled = services.pool.connect(host, port, Reach::Checked) => dialled.map_err(|error| refusal(&error)),
+        dialled = services.pool.connect(host, port, reach) => dialled.map_err(|error| refusal(&error)),
         () = services.cut() => Err(Reply::new(Kind::Stopping, "tollgate is stopping")),
     };
     let mut upstream = match dialled {
@@ -117,7 +118,7 @@ async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, 
 
 fn refusal(error: &DialError) -> Reply {
     let kind = match error {
-        DialError::Forbidden { .. } | DialError::Ours { .. } => Kind::Denied,
+        error if error.is_refusal() => Kind::Denied,
         error if error.is_shortage() => Kind::NoDescriptor,
         _ => Kind::UpstreamUnreachable,
     };

@@ -18,6 +18,7 @@ async fn the_longest_route_prefix_wins_and_only_the_prefix_is_removed() {
             let rule = |prefix: &str, host: &str| tollgate::config::RouteRule {
                 prefix: prefix.to_owned(),
                 upstream: Some((host.to_owned(), 443)),
+                ..tollgate::config::RouteRule::default()
             };
             settings.policy.routes = vec![
                 rule("/service/standard/deep/", ELSEWHERE),

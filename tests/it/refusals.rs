@@ -153,6 +153,7 @@ async fn a_signature_for_the_gates_own_name_is_not_sent_where_it_would_fail() {
         settings.policy.routes = vec![RouteRule {
             prefix: "/service/standard/".to_owned(),
             upstream: Some((BEDROCK.to_owned(), 443)),
+            ..RouteRule::default()
         }];
     };
     let gate = Plan::new().before(&upstream).with(own).start().await;
@@ -309,7 +310,10 @@ async fn private_addresses_are_refused_where_the_operator_says_so() {
     let upstream = RawUpstream::plain().await;
     let gate = Plan::new()
         .before(&upstream)
-        .with(|settings| settings.private_destinations = PrivateDestinations::Deny)
+        .with(|settings| {
+            settings.private_destinations = PrivateDestinations::Deny;
+            settings.policy.hosts.tunnel.clear();
+        })
         .start()
         .await;
     let denied = (Reader::Hop, 403, "AccessDeniedException", "host-denied");

@@ -20,6 +20,7 @@ use super::chain;
 use super::finding::Finding;
 use crate::app;
 use crate::config::Settings;
+use crate::config::Vouched;
 use crate::config::upstream_proxy::UpstreamProxy;
 use crate::net::ca::CertificateAuthority;
 use crate::net::certificates::crypto_provider;
@@ -55,7 +56,10 @@ pub(super) async fn check(
         host: host.to_owned(),
         port: 443,
     };
-    let mut stream = match dialer.open(&origin, Reach::Any).await {
+    let mut stream = match dialer
+        .open(&origin, Reach::observed(Vouched::AsOneOf))
+        .await
+    {
         Ok(stream) => stream,
         Err(error) => {
             let proxy = settings.upstream_proxy.as_ref();
@@ -190,7 +194,10 @@ fn is_about_certificate(error: &DialError) -> bool {
 
 /// What the other side shows, for its name alone: the handshake is given up there and then.
 async fn shown_certificate(dialer: &Dialer, host: &str) -> Option<CertificateFacts> {
-    let socket = dialer.connect(host, 443, Reach::Any).await.ok()?;
+    let socket = dialer
+        .connect(host, 443, Reach::observed(Vouched::AsOneOf))
+        .await
+        .ok()?;
     let witness = Arc::new(Witness::default());
     let config = ClientConfig::builder_with_provider(crypto_provider())
         .with_safe_default_protocol_versions()

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tollgate::app::StartError;
 use tollgate::config::settings::ConnectTo;
-use tollgate::config::{Options, Settings};
+use tollgate::config::{HostPattern, Options, Settings, TunnelPorts};
 use tollgate::ledger::{FILE_NAME, Found, Query, Reader, UsageRecord};
 use tollgate::proxy::load::Figures;
 use tollgate::simulator::{Simulator, SimulatorOptions};
@@ -27,6 +27,9 @@ use super::peer::{Peer, with_handle};
 use super::traces::{Traces, connections, nothing_more};
 use super::upstream::RawUpstream;
 use super::{BEDROCK, until_so, within};
+
+/// What the rules of a [`Plan`] let clients reach.
+const LOOPBACK: [&str; 4] = ["127.0.0.1", "::1", "localhost", "0.0.0.0"];
 
 /// A running gate. Ends with the test.
 pub(crate) struct Gate {
@@ -89,6 +92,12 @@ impl Plan {
         let at = home.path().to_owned();
         let mut settings = Settings::from_options(Options::default(), at, api_base).unwrap();
         settings.listen.set_port(0);
+        // Upstreams of tests are on loopback, at ports of their own.
+        let hosts = &mut settings.policy.hosts;
+        hosts.ports = TunnelPorts::Any;
+        hosts.tunnel = LOOPBACK
+            .map(|host| HostPattern::parse(host).unwrap())
+            .into();
         // A machine has one default admin port, and many tests run at the same time.
         settings.admin.address = None;
         Self { settings, home }

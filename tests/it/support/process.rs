@@ -113,9 +113,14 @@ impl Process {
     ) -> Self {
         let ca = home.with_extension("upstream.pem");
         std::fs::write(&ca, upstream.ca_pem.as_ref().unwrap()).unwrap();
+        let config = home.with_extension("toml");
+        let rules = "[[host]]\npattern = \"127.0.0.1\"\naction = \"tunnel\"\n";
+        std::fs::write(&config, rules).unwrap();
         let mut command = tollgate(home);
         // Variables, so that an argument may say otherwise.
         command
+            .env("TOLLGATE_CONFIG", config)
+            .env("TOLLGATE_TUNNEL_PORT", "*")
             .env("TOLLGATE_LOG_FORMAT", "json")
             .env("TOLLGATE_ADMIN", "off")
             .args([

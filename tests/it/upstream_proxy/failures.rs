@@ -17,6 +17,7 @@ async fn an_address_that_may_not_be_reached_is_not_asked_of_the_proxy_either() {
     let plan = Plan::new().with(|settings| {
         settings.upstream_proxy = proxied(&url, &[]);
         settings.private_destinations = PrivateDestinations::Deny;
+        settings.policy.hosts.tunnel.clear();
     });
     let gate = plan.start().await;
     for host in [
@@ -37,18 +38,19 @@ async fn an_address_that_may_not_be_reached_is_not_asked_of_the_proxy_either() {
             assert!(answer.text().contains("NO_PROXY"), "{}", answer.text());
         }
     }
-    for host in ["10.0.0.1", "[::ffff:10.0.0.1]", "127.0.0.1", "10.1"] {
+    for (host, told) in [
+        ("10.0.0.1", "--private-destinations"),
+        ("[::ffff:10.0.0.1]", "--private-destinations"),
+        ("127.0.0.1", "[[host]]"),
+        ("10.1", "--private-destinations"),
+    ] {
         let mut client = gate.plain().await;
         client
             .send(format!("CONNECT {host}:443 HTTP/1.1\r\n\r\n"))
             .await;
         let answer = client.answer().await;
         answer.assert_plain(403, "host-denied");
-        assert!(
-            answer.text().contains("--private-destinations"),
-            "{}",
-            answer.text()
-        );
+        assert!(answer.text().contains(told), "{}", answer.text());
     }
     assert_eq!(proxy.connections(), 0);
 }
