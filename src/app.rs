@@ -7,7 +7,6 @@ mod watching;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +28,7 @@ use crate::net::ca_error::CaError;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificate_store::CertificateStore;
 use crate::net::certificates::{self, CertificateError};
+use crate::net::client_certificate;
 use crate::net::descriptors;
 use crate::net::dial::Dialer;
 use crate::net::expiry::Watched;
@@ -37,6 +37,7 @@ use crate::net::private_file::{self, FileError};
 use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::{self, PlatformRoots, TrustError};
 use crate::net::upstream_proxy;
+use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
 use crate::proxy::load::{Figures, Load};
 use crate::proxy::{Phase, Services, accept};
@@ -144,6 +145,7 @@ impl Gate {
             store,
             Arc::new(move |name: &str| current.load().hosts.is_intercepted(name)),
         )?;
+        let tls = asking(&settings, tls)?;
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
             TcpListener::bind(settings.listen)
@@ -159,7 +161,7 @@ impl Gate {
         let dialer = dialer.apart_from(listens.into_iter().chain(told));
         let claim = match settings.run {
             Some(_) => None,
-            None => claim(&settings.home, &listener, told),
+            None => claim(&settings, &listener, told),
         };
         let (phase, phases) = watch::channel(Phase::Serving);
         let capacity = capacity(&settings);
@@ -177,6 +179,7 @@ impl Gate {
             ledger,
             metrics: Arc::new(Metrics::new()),
             sessions: Sessions::default(),
+            authentication: Authentication::new()?,
             drains: Arc::new(Semaphore::new(
                 usize::try_from(drains)
                     .unwrap_or(usize::MAX)
@@ -281,6 +284,28 @@ impl Gate {
     }
 }
 
+/// `tls`, which asks clients of the port for a certificate where the settings say so; and what is to be known of that.
+fn asking(settings: &Settings, tls: ServerConfigs) -> Result<ServerConfigs, StartError> {
+    let users = settings.policy.users.as_ref();
+    if users.is_some_and(|users| users.is_empty()) {
+        tracing::warn!("the users file names nobody, so nobody passes by a password");
+    }
+    if users.is_some() && !settings.listen.ip().is_loopback() {
+        tracing::warn!(
+            "passwords of proxy users pass in clear where clients use http://: give them an https:// proxy URL, or keep \
+             the network private"
+        );
+    }
+    match settings
+        .client_ca
+        .as_ref()
+        .filter(|_| settings.run.is_none())
+    {
+        None => Ok(tls),
+        Some(path) => Ok(tls.asking(client_certificate::verifier(path, users.is_none())?)?),
+    }
+}
+
 /// How many connections there may be, with a warning if the machine does not allow them.
 fn capacity(settings: &Settings) -> Capacity {
     let capacity = settings
@@ -317,10 +342,11 @@ async fn refuse_loop(settings: &Settings, listener: &TcpListener) -> Result<(), 
 }
 
 /// Whether commands find this gate is a convenience: nothing that can go wrong with it stops the gate.
-fn claim(home: &Path, listener: &TcpListener, admin: Option<SocketAddr>) -> Option<Claim> {
+fn claim(settings: &Settings, listener: &TcpListener, admin: Option<SocketAddr>) -> Option<Claim> {
+    let asks = settings.policy.users.is_some() || settings.client_ca.is_some();
     let claim = listener
         .local_addr()
-        .and_then(|listen| Claim::take(home, listen, admin));
+        .and_then(|listen| Claim::take(&settings.home, listen, admin, asks));
     claim.unwrap_or_else(|error| {
         tracing::warn!(%error, "other commands will not find this gate");
         None

@@ -122,6 +122,25 @@ pub fn home_of(home: &HomeOption) -> Result<PathBuf, ConfigError> {
     }
 }
 
+/// The users file that is configured, else the one in the home, for commands that write it.
+///
+/// # Errors
+/// [`ConfigError`] as for [`load`].
+pub fn users_file(options: &Options, home: &HomeOption) -> Result<PathBuf, ConfigError> {
+    let merged = merge(options, home)?;
+    if let Some(users) = merged.users {
+        return Ok(users);
+    }
+    let home = match home.home.as_ref().or(merged.home.as_ref()) {
+        Some(home) => absolute(home),
+        None => default_home()?,
+    };
+    Ok(home.join(USERS_FILE))
+}
+
+/// The users file in a home.
+const USERS_FILE: &str = "users";
+
 /// Paths into the home are printed to be pasted, wherever that will be.
 fn absolute(home: &Path) -> PathBuf {
     std::path::absolute(home).unwrap_or_else(|_| home.to_owned())

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::access::{AccessOption, AccessRules};
 use super::accounting::Accounting;
 use super::admin::AdminPort;
 use super::aliases::Aliases;
@@ -18,6 +19,7 @@ use super::policy::Policy;
 use super::prices;
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
+use super::users::Users;
 use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 use crate::wire::http1::{RequestTarget, Scheme};
@@ -37,6 +39,8 @@ pub struct Settings {
     pub home: PathBuf,
     /// Listener certificate and key.
     pub listener_pair: Option<(PathBuf, PathBuf)>,
+    /// Roots of the certificates by which clients of the listener may say who they are.
+    pub client_ca: Option<PathBuf>,
     /// The operator's issuing CA and key.
     pub authority_pair: Option<(PathBuf, PathBuf)>,
     /// Certificates for single hosts.
@@ -143,24 +147,8 @@ impl Settings {
         api_base: Option<&str>,
     ) -> Result<Self, ConfigError> {
         let listen_is_explicit = options.listen.is_some();
-        let listen = match &options.listen {
-            None => DEFAULT_LISTEN,
-            Some(text) => parse_listen(text).ok_or_else(|| {
-                invalid(
-                    "listen",
-                    format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
-                )
-            })?,
-        };
-        if !listen.ip().is_loopback() && !options.allow_anonymous.unwrap_or_default() {
-            return Err(invalid(
-                "listen",
-                format!(
-                    "{listen} can be reached from other machines; listen on loopback, or say --allow-anonymous to \
-                     serve whoever can reach it"
-                ),
-            ));
-        }
+        let listen = listen(&options)?;
+        let asks = options.asks_clients();
         let hosts = HostRules {
             intercept: patterns("intercept", &options.intercept)?,
             deny: patterns("deny", &options.deny)?,
@@ -184,6 +172,7 @@ impl Settings {
             run: None,
             home,
             listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
+            client_ca: options.client_ca,
             authority_pair: pair("ca-cert", options.ca_cert, "ca-key", options.ca_key)?,
             certificates: options.certificate,
             private_destinations: private_destinations(
@@ -214,6 +203,11 @@ impl Settings {
             policy: Policy {
                 hosts,
                 routes: routes(&options.route, base.transpose()?)?,
+                users: options
+                    .users
+                    .map(|path| Users::read(&path).map(Arc::new))
+                    .transpose()?,
+                access: Arc::new(access(&options.access, asks)?),
                 aliases: Aliases::new(options.aliases).map_err(|why| invalid("aliases", why))?,
                 prices: Arc::new(prices::book(&options.price)?),
                 usage_patterns: usage_patterns(&options.usage_pattern)?,
@@ -238,6 +232,39 @@ impl Settings {
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     let why = mask::word(&why).into_owned();
     ConfigError::Invalid { option, why }
+}
+
+/// The client port, which whoever can reach it may use only if they are asked who they are, or the operator says so.
+fn listen(options: &Options) -> Result<SocketAddr, ConfigError> {
+    let listen = match &options.listen {
+        None => DEFAULT_LISTEN,
+        Some(text) => parse_listen(text).ok_or_else(|| {
+            invalid(
+                "listen",
+                format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
+            )
+        })?,
+    };
+    let anonymous = options.allow_anonymous.unwrap_or_default();
+    if !listen.ip().is_loopback() && !options.asks_clients() && !anonymous {
+        return Err(invalid(
+            "listen",
+            format!(
+                "{listen} can be reached from other machines; listen on loopback, ask clients who they are (--users, \
+                 --client-ca), or say --allow-anonymous to serve whoever can reach it"
+            ),
+        ));
+    }
+    Ok(listen)
+}
+
+fn access(options: &[AccessOption], asks: bool) -> Result<AccessRules, ConfigError> {
+    let rules = AccessRules::new(options)?;
+    if rules.name_users() && !asks {
+        let why = "rules that name users mean nothing while nobody is asked who they are; add `users` or `client_ca`";
+        return Err(invalid("access", why.to_owned()));
+    }
+    Ok(rules)
 }
 
 fn patterns(name: &'static str, list: &[String]) -> Result<Vec<HostPattern>, ConfigError> {

@@ -13,6 +13,7 @@ use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 
 use super::Services;
+use super::admission;
 use super::drain::Drain;
 use super::meter::{Arrival, Meter};
 use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Settling};
@@ -70,7 +71,7 @@ pub async fn run(
         observed: plan.observed,
     };
 
-    let forwarded = match forwarded_head(services, head, &plan) {
+    let forwarded = match forwarded_head(services, head, &plan, policy) {
         Ok(forwarded) => forwarded,
         Err(reply) => return answer.give(&reply, writer).await,
     };
@@ -146,7 +147,14 @@ pub async fn run(
 }
 
 /// The head for the upstream, if this request is to have one.
-fn forwarded_head(services: &Services, head: &RequestHead, plan: &Plan) -> Result<Vec<u8>, Reply> {
+fn forwarded_head(
+    services: &Services,
+    head: &RequestHead,
+    plan: &Plan,
+    policy: &Policy,
+) -> Result<Vec<u8>, Reply> {
+    let user = plan.proxy_user.as_deref().filter(|_| plan.proven);
+    admission::check(policy, plan, user)?;
     if plan.observed
         && services.settings.accounting.on_ledger_failure == LedgerFailure::Refuse
         && services.ledger.is_failing()
@@ -307,7 +315,7 @@ impl Answer<'_> {
 }
 
 /// RFC 9112 §9.3; an HTTP/1.0 client is served one request a connection.
-fn client_persists(head: &RequestHead) -> bool {
+pub(super) fn client_persists(head: &RequestHead) -> bool {
     head.version() == Version::Http11
         && !head.fields().lists("connection", "close")
         && !head.fields().lists("proxy-connection", "close")

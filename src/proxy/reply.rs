@@ -35,6 +35,10 @@ pub enum Kind {
     NotFound,
     /// The host or its address is refused.
     Denied,
+    /// Who asks has not said who they are, or could not prove it.
+    ProxyAuthentication,
+    /// Who asks may not do this here.
+    AccessDenied,
     /// No connection to the upstream, or none that lasted until an answer.
     UpstreamUnreachable,
     /// The upstream's TLS does not verify.
@@ -108,6 +112,18 @@ impl Kind {
                 "host-denied",
                 Outcome::Refused,
             ),
+            Self::ProxyAuthentication => row(
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+                "AccessDeniedException",
+                "proxy-authentication",
+                Outcome::Refused,
+            ),
+            Self::AccessDenied => row(
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "access-denied",
+                Outcome::Refused,
+            ),
             Self::UpstreamUnreachable => unavailable("upstream-unreachable"),
             Self::UpstreamTls => unavailable("upstream-tls"),
             Self::UpstreamProtocol => unavailable("upstream-protocol"),
@@ -136,6 +152,9 @@ impl Kind {
         matches!(self, Self::Overloaded | Self::NoDescriptor).then_some(1)
     }
 }
+
+/// RFC 7617 §2.1: names and passwords are UTF-8.
+const CHALLENGE: &str = "proxy-authenticate: Basic realm=\"tollgate\", charset=\"UTF-8\"\r\n";
 
 fn unavailable(code: &'static str) -> Row {
     Row {
@@ -211,13 +230,17 @@ impl Reply {
         let connection = if close { "connection: close\r\n" } else { "" };
         let retry = self.kind.retry_after();
         let retry = retry.map_or_else(String::new, |after| format!("retry-after: {after}\r\n"));
+        let challenge = match self.kind {
+            Kind::ProxyAuthentication => CHALLENGE,
+            _ => "",
+        };
         // RFC 9110 §9.3.2: an answer to HEAD has the length of a body and no body.
         let sent = if method == "HEAD" { "" } else { body };
         let mut out = Vec::with_capacity(256 + body.len());
         let written = write!(
             out,
             "HTTP/1.1 {} {reason}\r\n{fields}content-type: {content_type}\r\nx-tollgate-error: {}\r\n\
-             content-length: {}\r\n{retry}{connection}\r\n{sent}",
+             content-length: {}\r\n{challenge}{retry}{connection}\r\n{sent}",
             row.status.as_u16(),
             row.code,
             body.len(),
@@ -264,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_407_asks_for_proxy_credentials() {
+        let asked = |kind| {
+            let text = String::from_utf8(Reply::new(kind, "x").plain("CONNECT", false)).unwrap();
+            text.contains("\r\nproxy-authenticate: Basic realm=\"tollgate\", charset=\"UTF-8\"\r\n")
+        };
+        assert!(asked(Kind::ProxyAuthentication));
+        assert!(!asked(Kind::AccessDenied) && !asked(Kind::Denied));
+    }
+
+    #[test]
     fn nothing_that_a_retry_cannot_help_looks_retryable() {
         for kind in [
             Kind::Malformed,
@@ -271,6 +304,8 @@ mod tests {
             Kind::Misdirected,
             Kind::WrongSignedHost,
             Kind::Denied,
+            Kind::ProxyAuthentication,
+            Kind::AccessDenied,
         ] {
             let status = Reply::new(kind, "").status();
             assert!((400..500).contains(&status) && status != 429, "{kind:?}");
