@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
 use crate::admin::Admin;
 use crate::aws::endpoint::AWS_DOMAINS;
-use crate::config::{Capacity, ClientAbort, HostPattern, Settings};
+use crate::config::{Capacity, ClientAbort, HostPattern, Policy, Settings};
 use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
 use crate::metrics::Metrics;
@@ -217,6 +217,12 @@ impl Gate {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.services.settings
+    }
+
+    /// What requests are admitted under from now on; storing another changes it, for requests that begin then.
+    #[must_use]
+    pub fn policy(&self) -> Arc<ArcSwap<Policy>> {
+        Arc::clone(&self.services.policy)
     }
 
     /// Tells, whenever it is asked, what there is of everything that is bounded.

@@ -31,10 +31,10 @@ fn hashes_of_other_tools_are_read() {
             "password",
             "argon2id",
         ),
-        // OpenBSD's.
+        // libxcrypt's.
         (
-            "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkY8jIucDrjc8deX1s.",
-            "",
+            "$2y$04$CCCCCCCCCCCCCCCCCCCCC.K7Qr0se1MxuggH4aP4YgB.U2Em1pGSK",
+            "U*U",
             "bcrypt",
         ),
     ] {
