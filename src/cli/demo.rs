@@ -46,7 +46,9 @@ enum DemoError {
     Samples { failed: usize, all: usize },
     #[error("there is no data directory for this user; say --home DIR")]
     NoHome,
-    #[error("the demo's own calls show no certificate; say --users, or nothing, instead of --client-ca")]
+    #[error(
+        "the demo's own calls show no certificate; say --users, or nothing, instead of --client-ca"
+    )]
     ClientCa,
     #[error("the gate ended before the demo did")]
     GateEnded,

@@ -45,6 +45,7 @@ fn of_alice() -> Attempt<'static> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 #[test]
 fn whoever_is_named_may_do_what_one_rule_allows_and_nothing_else() {
     let rules = rules(RULES).unwrap();

@@ -44,7 +44,7 @@ fn hashes_of_other_tools_are_read() {
     }
     let made = bcrypt::hash("wonderland", 4).unwrap();
     for version in ["$2a$", "$2b$", "$2y$"] {
-        let text = format!("{version}{}", &made[4..]);
+        let text = made.replacen("$2b$", version, 1);
         let hash = PasswordHash::parse(&text).unwrap();
         assert!(hash.verifies(b"wonderland") && !hash.verifies(b"looking-glass"));
     }

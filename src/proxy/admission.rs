@@ -119,7 +119,14 @@ pub(super) async fn identify(
     let verified = services
         .authentication
         .verify(users, client, &user, password);
-    match verified.await {
+    let verified = tokio::select! {
+        biased;
+        verified = verified => verified,
+        () = services.cut() => {
+            return Err(Reply::new(Kind::Stopping, "tollgate is stopping"));
+        }
+    };
+    match verified {
         Ok(hash) => Ok(ProxyUser {
             name: Some(user),
             proof: Some(Proof::Password(hash)),
@@ -151,7 +158,10 @@ fn refusal(wrong: Wrongly) -> Reply {
 /// What is wrong with a request whoever sends it, and says nothing about this gate's rules.
 fn is_about_the_request(route: &Route) -> bool {
     match route {
-        Route::RefusePlain(reply) | Route::RefuseTyped(reply, _) => reply.kind != Kind::Denied,
+        Route::RefusePlain(reply) | Route::RefuseTyped(reply, _) => matches!(
+            reply.kind,
+            Kind::Malformed | Kind::Misdirected | Kind::WrongSignedHost | Kind::NotFound
+        ),
         Route::Exchange(_) | Route::Open { .. } | Route::Tunnel { .. } => false,
     }
 }

@@ -313,14 +313,26 @@ impl Connection<'_> {
             Route::RefusePlain(reply) => (reply, None),
             Route::RefuseTyped(reply, entry) => (reply, Some(entry)),
         };
+        let about = (&head, scope, user.name, &*policy);
+        self.refuse(arrival, about, (reply, entry), writer).await
+    }
+
+    /// Answers a request that goes nowhere: typed where the client expects AWS, by the door that it came by.
+    async fn refuse(
+        &self,
+        arrival: Arrival,
+        (head, scope, user, policy): (&RequestHead, &Scope, Option<String>, &Policy),
+        (reply, entry): (Reply, Option<Entry>),
+        writer: &mut WriteHalf<BoxDuplex>,
+    ) -> Step {
         let bytes = match entry {
             Some(_) => reply.typed(head.method(), &arrival.id.to_string(), true),
             None => reply.plain(head.method(), true),
         };
-        let mut asked = Asked::of(&head, scope, &policy.hosts);
-        asked.user = user.name;
+        let mut asked = Asked::of(head, scope, &policy.hosts);
+        asked.user = user;
         let entry = entry.unwrap_or_else(|| scope.entry());
-        self.note_refusal(arrival, &head, asked, entry, &reply, &bytes)
+        self.note_refusal(arrival, head, asked, entry, &reply, &bytes)
             .await;
         Step::After(after_answer(send(writer, &bytes).await))
     }

@@ -74,3 +74,4 @@ mod upstream_certificates;
 mod upstream_endings;
 mod upstream_failures;
 mod upstream_proxy;
+mod users_command;
