@@ -4,8 +4,8 @@
 //! stands behind the colon. The file is as private as a key. What hashes may look like is in `password`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
+use std::{fmt, io};
 
 use super::ConfigError;
 use super::password::PasswordHash;
@@ -102,6 +102,10 @@ pub fn text_of(path: &Path) -> Result<String, ConfigError> {
                 "the users file {0} can be read by others (mode {mode:04o}, wanted 0600); close it with `chmod 600 '{0}'`",
                 path.display()
             ),
+        ),
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => invalid(
+            "users",
+            format!("there is no file {0}; `tollgate user add NAME --users '{0}'` makes it", path.display()),
         ),
         Err(error) => invalid("users", format!("{error}: {}", error.source)),
     })?;
@@ -247,6 +251,16 @@ mod tests {
         );
         assert_eq!(without_user(text, "carol"), None);
         assert_eq!(without_user("bob:his\n", "bob").as_deref(), Some(""));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_panics(text: String, tail in "[$a-z0-9=,+/.:\\n]{0,80}") {
+            let _read = Users::parse(&text).is_ok();
+            for prefix in ["a:$argon2id$", "a:$argon2id$v=19$m=", "a:$2y$04$", "a:$2b$"] {
+                let _read = Users::parse(&format!("{prefix}{tail}{text}")).is_ok();
+            }
+        }
     }
 
     #[cfg(unix)]

@@ -190,11 +190,17 @@ pub(super) fn check(policy: &Policy, plan: &Plan, user: Option<&str>) -> Result<
     let account = access_key.and_then(sigv4::account_of);
     // The host decides where a call is answered; AWS refuses a signature for another region.
     let signed_region = scope.and_then(|scope| scope.region.as_deref());
+    // A path in the place of a model is nothing that a glob should judge.
+    let model = plan
+        .call
+        .as_ref()
+        .and_then(|call| call.model.as_deref())
+        .filter(|model| !model.contains(".."));
     let attempt = Attempt {
         user,
         access_key,
         account: account.as_deref(),
-        model: plan.call.as_ref().and_then(|call| call.model.as_deref()),
+        model,
         region: plan.region.as_deref().or(signed_region),
         operation: plan.call.as_ref().map(|call| call.operation.name()),
         host: Some(&plan.origin.host),

@@ -134,6 +134,18 @@ fn pairs_are_remembered_in_bounded_number() {
     assert!(!right.knows(&users, &[0; 32]));
 }
 
+proptest::proptest! {
+    #[test]
+    fn whatever_is_offered_is_read(value: Vec<u8>, pair: Vec<u8>) {
+        for value in [value, [b"Basic ", STANDARD.encode(pair).as_bytes()].concat()] {
+            if let Offered::Basic { user, password } = Offered::read(&value) {
+                assert!(!user.is_empty() && user.len() <= MAX_USER && !user.contains(':'));
+                assert!(password.len() <= 2 * MAX_PASSWORD);
+            }
+        }
+    }
+}
+
 #[test]
 fn credentials_are_basic_and_nothing_else() {
     let basic = |user: &str, password: &str| Offered::Basic {

@@ -1,8 +1,13 @@
 """A gate that asks who its clients are, and real clients that say so: in the proxy's URL, or by a certificate."""
 
 import json
-import shutil
+import os
+import pty
 import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
 
 import pytest
 import trustme
@@ -13,6 +18,8 @@ from conftest import REGION, client_of, curl_can
 from gate import BINARY, Gate, clean_environment
 
 NOVA = "us.amazon.nova-lite-v1:0"
+# Older versions of curl do not sign an escaped path as AWS does.
+TITAN = "amazon.titan-text-express-v1"
 USER, PASSWORD = "alice", "p@ss:word/ c4n4ry"
 IN_URL = "alice:p%40ss%3Aword%2F%20c4n4ry"
 
@@ -35,6 +42,34 @@ def asking(tmp_path_factory):
             assert "c4n4ry" not in text
         for path in gate.home.iterdir():
             assert b"c4n4ry" not in path.read_bytes()
+
+
+def test_a_password_is_typed_twice_and_not_shown(tmp_path):
+    for typed, status in ((("c4n4ry", "c4n4ry"), 0), (("c4n4ry", "another"), 2)):
+        path = tmp_path / f"users-{status}"
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execve(BINARY, [BINARY, "user", "add", USER, "--users", path], clean_environment())
+        shown = b""
+        for prompt, password in zip((b"Password: ", b"Once more: "), typed):
+            while not shown.endswith(prompt):
+                shown += os.read(terminal, 1024)
+            while termios.tcgetattr(terminal)[3] & termios.ECHO:
+                time.sleep(0.01)
+            os.write(terminal, password.encode() + b"\n")
+        while chunk := read_from(terminal):
+            shown += chunk
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
+        assert b"c4n4ry" not in shown and b"another" not in shown
+        assert path.exists() == (status == 0)
+
+
+def read_from(terminal):
+    try:
+        return os.read(terminal, 1024)
+    except OSError:
+        # Nobody is left on the other side.
+        return b""
 
 
 def converse(client):
@@ -62,11 +97,9 @@ def test_boto3_is_refused_without_or_with_another_password(asking):
         assert record["identity"]["proxy_user"] is None
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")
+@pytest.mark.skipif(not curl_can("HTTPS-proxy"), reason="no curl 7.76 or later with https proxies")
 @pytest.mark.parametrize("how", ["--proxy-basic", "--proxy-anyauth"])
 def test_curl_says_who_it_is_at_once_or_when_it_is_asked(asking, run, how):
-    if not curl_can("https"):
-        pytest.skip("curl is too old")
     with asking.recording() as records:
         run(
             *("curl", "--silent", "--show-error", "--fail", "-x", asking.http, how, "--proxy-user", f"{USER}:{PASSWORD}"),
@@ -74,7 +107,7 @@ def test_curl_says_who_it_is_at_once_or_when_it_is_asked(asking, run, how):
             *("--user", ":".join(list(credentials.ACCESS_KEY.values())[:2])),
             *("--header", "content-type: application/json"),
             *("--data", json.dumps({"messages": [{"role": "user", "content": [{"text": "Who?"}]}]})),
-            f"https://bedrock-runtime.{REGION}.amazonaws.com/model/{NOVA}/converse",
+            f"https://bedrock-runtime.{REGION}.amazonaws.com/model/{TITAN}/converse",
             gate=asking,
         )
     statuses = [record["status"] for record in records]
@@ -82,7 +115,6 @@ def test_curl_says_who_it_is_at_once_or_when_it_is_asked(asking, run, how):
     assert records[-1]["identity"]["proxy_user"] == USER
 
 
-@pytest.mark.skipif(not shutil.which("aws"), reason="the AWS CLI is missing")
 def test_the_aws_cli_says_who_it_is_in_the_url_of_the_proxy(asking, run):
     with asking.recording() as records:
         run(
@@ -91,6 +123,7 @@ def test_the_aws_cli_says_who_it_is_in_the_url_of_the_proxy(asking, run):
             gate=asking,
             HTTPS_PROXY=f"http://{IN_URL}@{asking.address}",
             AWS_CA_BUNDLE=asking.bundle,
+            PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             **credentials.ACCESS_KEY,
         )
     [record] = records
