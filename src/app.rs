@@ -3,6 +3,7 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+mod asking;
 mod watching;
 
 use std::io;
@@ -28,7 +29,6 @@ use crate::net::ca_error::CaError;
 use crate::net::ca_home::CA_PEM;
 use crate::net::certificate_store::CertificateStore;
 use crate::net::certificates::{self, CertificateError};
-use crate::net::client_certificate;
 use crate::net::descriptors;
 use crate::net::dial::Dialer;
 use crate::net::expiry::Watched;
@@ -145,7 +145,7 @@ impl Gate {
             store,
             Arc::new(move |name: &str| current.load().hosts.is_intercepted(name)),
         )?;
-        let tls = asking(&settings, tls)?;
+        let tls = asking::prepare(&settings, tls)?;
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
             TcpListener::bind(settings.listen)
@@ -287,28 +287,6 @@ impl Gate {
             );
         }
         told.inspect(JoinHandle::abort);
-    }
-}
-
-/// `tls`, which asks clients of the port for a certificate where the settings say so; and what is to be known of that.
-fn asking(settings: &Settings, tls: ServerConfigs) -> Result<ServerConfigs, StartError> {
-    let users = settings.policy.users.as_ref();
-    if users.is_some_and(|users| users.is_empty()) {
-        tracing::warn!("the users file names nobody, so nobody passes by a password");
-    }
-    if users.is_some() && !settings.listen.ip().is_loopback() {
-        tracing::warn!(
-            "passwords of proxy users pass in clear where clients use http://: give them an https:// proxy URL, or keep \
-             the network private"
-        );
-    }
-    match settings
-        .client_ca
-        .as_ref()
-        .filter(|_| settings.run.is_none())
-    {
-        None => Ok(tls),
-        Some(path) => Ok(tls.asking(client_certificate::verifier(path, users.is_none())?)?),
     }
 }
 

@@ -146,7 +146,8 @@ impl Way {
         let home = settings.home.clone();
         let goes_on = settings.upstream_proxy.is_some();
         // One that asks who its clients are is no place for a command that cannot say so.
-        let running = running::find(&home)?.filter(|running| !alone && !running.asks);
+        let asks = settings.policy.users.is_some() || settings.client_ca.is_some();
+        let running = running::find(&home)?.filter(|running| !(alone || asks || running.asks));
         if let Some(running) = running {
             return Ok(Self {
                 home,

@@ -115,6 +115,19 @@ pub struct Refused {
 const MAX_NAMED: usize = 3;
 
 impl AccessRules {
+    /// Checks the tables of the file. `asks`: clients have to say who they are.
+    ///
+    /// # Errors
+    /// As for [`AccessRules::new`], and rules that name users where nobody is asked.
+    pub fn of_gate(options: &[AccessOption], asks: bool) -> Result<Self, ConfigError> {
+        let rules = Self::new(options)?;
+        if !asks && rules.0.iter().any(|rule| !rule.everybody) {
+            let why = "rules that name users mean nothing while nobody is asked who they are; add `users` or `client_ca`";
+            return Err(invalid("access", why.to_owned()));
+        }
+        Ok(rules)
+    }
+
     /// Checks the tables of the file.
     ///
     /// # Errors
@@ -162,12 +175,6 @@ impl AccessRules {
             refused.found = what.of(attempt).map(str::to_owned);
         }
         refused.map_or(Ok(()), Err)
-    }
-
-    /// Whether a user whose name is proven is needed for some rule to mean anything.
-    #[must_use]
-    pub fn name_users(&self) -> bool {
-        self.0.iter().any(|rule| !rule.everybody)
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::access::{AccessOption, AccessRules};
+use super::access::AccessRules;
 use super::accounting::Accounting;
 use super::admin::AdminPort;
 use super::aliases::Aliases;
@@ -207,7 +207,7 @@ impl Settings {
                     .users
                     .map(|path| Users::read(&path).map(Arc::new))
                     .transpose()?,
-                access: Arc::new(access(&options.access, asks)?),
+                access: Arc::new(AccessRules::of_gate(&options.access, asks)?),
                 aliases: Aliases::new(options.aliases).map_err(|why| invalid("aliases", why))?,
                 prices: Arc::new(prices::book(&options.price)?),
                 usage_patterns: usage_patterns(&options.usage_pattern)?,
@@ -256,15 +256,6 @@ fn listen(options: &Options) -> Result<SocketAddr, ConfigError> {
         ));
     }
     Ok(listen)
-}
-
-fn access(options: &[AccessOption], asks: bool) -> Result<AccessRules, ConfigError> {
-    let rules = AccessRules::new(options)?;
-    if rules.name_users() && !asks {
-        let why = "rules that name users mean nothing while nobody is asked who they are; add `users` or `client_ca`";
-        return Err(invalid("access", why.to_owned()));
-    }
-    Ok(rules)
 }
 
 fn patterns(name: &'static str, list: &[String]) -> Result<Vec<HostPattern>, ConfigError> {
