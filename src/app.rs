@@ -3,12 +3,12 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+mod asking;
 pub mod reload;
 mod watching;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 use self::reload::Reloading;
 use crate::admin::Admin;
 use crate::aws::endpoint::AWS_DOMAINS;
-use crate::config::{Capacity, ClientAbort, HostPattern, Settings};
+use crate::config::{Capacity, ClientAbort, HostPattern, Policy, Settings};
 use crate::ledger::writer::Ledger;
 use crate::ledger::{FILE_NAME, LedgerError};
 use crate::metrics::Metrics;
@@ -39,6 +39,7 @@ use crate::net::private_file::{self, FileError};
 use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::{self, PlatformRoots, TrustError};
 use crate::net::upstream_proxy;
+use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
 use crate::proxy::load::{Figures, Load};
 use crate::proxy::{Phase, Services, accept};
@@ -148,6 +149,7 @@ impl Gate {
             store,
             Arc::new(move |name: &str| current.load().hosts.is_intercepted(name)),
         )?;
+        let tls = asking::prepare(&settings, tls)?;
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
         let listener =
             TcpListener::bind(settings.listen)
@@ -166,7 +168,7 @@ impl Gate {
             .without(move |address| current.load().hosts.denies_address(address));
         let claim = match settings.run {
             Some(_) => None,
-            None => claim(&settings.home, &listener, told),
+            None => claim(&settings, &listener, told),
         };
         let (phase, phases) = watch::channel(Phase::Serving);
         let capacity = capacity(&settings);
@@ -184,6 +186,7 @@ impl Gate {
             ledger,
             metrics: Arc::new(Metrics::new()),
             sessions: Sessions::default(),
+            authentication: Authentication::new()?,
             drains: Arc::new(Semaphore::new(
                 usize::try_from(drains)
                     .unwrap_or(usize::MAX)
@@ -231,6 +234,12 @@ impl Gate {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.services.settings
+    }
+
+    /// What requests are admitted under from now on; storing another changes it, for requests that begin then.
+    #[must_use]
+    pub fn policy(&self) -> Arc<ArcSwap<Policy>> {
+        Arc::clone(&self.services.policy)
     }
 
     /// Tells, whenever it is asked, what there is of everything that is bounded.
@@ -338,10 +347,11 @@ async fn refuse_loop(settings: &Settings, listener: &TcpListener) -> Result<(), 
 }
 
 /// Whether commands find this gate is a convenience: nothing that can go wrong with it stops the gate.
-fn claim(home: &Path, listener: &TcpListener, admin: Option<SocketAddr>) -> Option<Claim> {
+fn claim(settings: &Settings, listener: &TcpListener, admin: Option<SocketAddr>) -> Option<Claim> {
+    let asks = settings.policy.users.is_some() || settings.client_ca.is_some();
     let claim = listener
         .local_addr()
-        .and_then(|listen| Claim::take(home, listen, admin));
+        .and_then(|listen| Claim::take(&settings.home, listen, admin, asks));
     claim.unwrap_or_else(|error| {
         tracing::warn!(%error, "other commands will not find this gate");
         None

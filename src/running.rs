@@ -27,6 +27,9 @@ pub struct Running {
     /// Its admin port, if it has one.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// Whether it asks clients who they are.
+    #[serde(default)]
+    pub asks: bool,
 }
 
 /// Held by the gate that is found; gives the home free when it is dropped.
@@ -36,7 +39,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims `home` for the gate at `listen`, whose admin port is `admin`; `None` when another gate has it.
+    /// Claims `home` for the gate at `listen`, whose admin port is `admin`, and which `asks` clients who they are; `None`
+    /// when another gate has it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -44,6 +48,7 @@ impl Claim {
         home: &Path,
         listen: SocketAddr,
         admin: Option<SocketAddr>,
+        asks: bool,
     ) -> io::Result<Option<Self>> {
         let mut file = open(home)?;
         if !lock(&file)? {
@@ -53,6 +58,7 @@ impl Claim {
             pid: std::process::id(),
             listen,
             admin,
+            asks,
         };
         file.set_len(0)?;
         file.rewind()?;
@@ -127,17 +133,23 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let address: SocketAddr = "127.0.0.1:5380".parse().unwrap();
         assert_eq!(find(home.path()).unwrap(), None);
-        let claim = Claim::take(home.path(), address, Some(address))
+        let claim = Claim::take(home.path(), address, Some(address), true)
             .unwrap()
             .unwrap();
-        assert!(Claim::take(home.path(), address, None).unwrap().is_none());
+        assert!(
+            Claim::take(home.path(), address, None, false)
+                .unwrap()
+                .is_none()
+        );
         let found = find(home.path()).unwrap().unwrap();
         assert_eq!((found.listen, found.admin), (address, Some(address)));
         assert_eq!(found.pid, std::process::id());
         drop(claim);
         assert_eq!(find(home.path()).unwrap(), None);
         let shorter = "[::1]:1".parse().unwrap();
-        let _claim = Claim::take(home.path(), shorter, None).unwrap().unwrap();
+        let _claim = Claim::take(home.path(), shorter, None, false)
+            .unwrap()
+            .unwrap();
         assert_eq!(find(home.path()).unwrap().unwrap().listen, shorter);
     }
 
@@ -148,7 +160,7 @@ mod tests {
         let looking = open(home.path()).unwrap();
         looking.lock_shared().unwrap();
         let place = home.path().to_owned();
-        let gate = thread::spawn(move || Claim::take(&place, address, None).unwrap());
+        let gate = thread::spawn(move || Claim::take(&place, address, None, false).unwrap());
         drop(looking);
         assert!(gate.join().unwrap().is_some());
     }

@@ -13,6 +13,7 @@ use crate::app::{self, StartError};
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::net::ca::CertificateAuthority;
 use crate::net::certificates::read_pair;
+use crate::net::client_certificate;
 use crate::net::descriptors;
 use crate::net::trust::PlatformRoots;
 
@@ -83,6 +84,9 @@ fn look_at_files(settings: &Settings) -> Result<(), StartError> {
     }
     if let Some((certificate, key)) = &settings.authority_pair {
         CertificateAuthority::from_files(certificate, key, SystemTime::now())?;
+    }
+    if let Some(path) = &settings.client_ca {
+        client_certificate::verifier(path, true)?;
     }
     app::dialer(settings, &PlatformRoots::load(&settings.home), None)?;
     Ok(())

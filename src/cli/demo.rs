@@ -46,6 +46,10 @@ enum DemoError {
     Samples { failed: usize, all: usize },
     #[error("there is no data directory for this user; say --home DIR")]
     NoHome,
+    #[error(
+        "the demo's own calls show no certificate; say --users, or nothing, instead of --client-ca"
+    )]
+    ClientCa,
     #[error("the gate ended before the demo did")]
     GateEnded,
 }
@@ -63,6 +67,9 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
 
 fn settings(args: &DemoArgs) -> Result<Settings, Failure> {
     let mut settings = config::load(&args.options, &args.home)?;
+    if settings.client_ca.is_some() {
+        return Err(DemoError::ClientCa.into());
+    }
     if args.home.home.is_none() {
         // Made-up calls do not belong among real ones.
         settings.home = dirs::data_dir()
@@ -97,7 +104,12 @@ async fn demonstrate(mut settings: Settings, once: bool) -> Result<(), Failure> 
     settings.upstream_ca.push(upstream_ca);
     settings.dial_intercepted = Some(simulator.addr());
 
+    // The samples are sent before anybody is asked who they are, and held by no rule.
+    let policy = settings.policy.clone();
+    settings.policy.users = None;
+    settings.policy.access = Arc::default();
     let gate = Gate::start(settings).await?;
+    let current = gate.policy();
     let (address, admin) = (gate.address()?, gate.admin_address());
     let settings = gate.settings().clone();
     let format = settings.log_format;
@@ -121,6 +133,7 @@ async fn demonstrate(mut settings: Settings, once: bool) -> Result<(), Failure> 
         ),
     );
     let failed = send_samples(address, &settings, &simulator).await?;
+    current.store(Arc::new(policy));
     let all = client::samples().len();
     if once {
         // The gate may have been stopped by a signal already.

@@ -69,6 +69,12 @@ pub fn run(args: &EnvArgs, home: &HomeOption) -> Result<(), Failure> {
             &format!("tollgate: no gate runs yet at {address}; start one with `tollgate serve`"),
         );
     }
+    let asks = settings.policy.users.is_some() || settings.client_ca.is_some();
+    if asks || running.is_some_and(|running| running.asks) {
+        let note = "tollgate: the gate asks clients who they are: put USER:PASSWORD@ before the address, or use https:// and \
+                    a client certificate";
+        say_to(&mut stderr, note);
+    }
     for note in &plan.notes {
         say_to(&mut stderr, &format!("tollgate: {note}"));
     }

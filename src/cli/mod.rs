@@ -27,6 +27,7 @@ pub mod spreadsheet;
 pub mod stats;
 pub mod table;
 pub mod terminal;
+pub mod user;
 
 use std::error::Error;
 use std::io::Write;
@@ -105,6 +106,8 @@ enum Command {
     Man(generate::ManArgs),
     /// The certificate that clients must trust: show, export, install, rotate it, and check who trusts it
     Ca(ca::CaArgs),
+    /// Who may pass a gate that asks for user and password: add, list and remove them
+    User(user::UserArgs),
     /// Validate a configuration: says file, line and what to do
     Check {
         #[command(flatten)]
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         Command::Ca(args) => ca::run(&args),
+        Command::User(args) => user::run(&args),
         Command::Check { home, args } => check::run(&args, &home),
         Command::Doctor(args) => doctor::run(&args),
     };
@@ -182,6 +186,7 @@ fn is_configuration(error: &(dyn Error + Send + Sync + 'static)) -> bool {
         || start.is_some_and(StartError::is_configuration)
         || report.is_some_and(ReportError::is_wrong_usage)
         || ca::is_wrong_usage(error)
+        || error.is::<user::UserError>()
 }
 
 const FAILED: u8 = 1;

@@ -1,7 +1,7 @@
 //! `tollgate run`: a command with everything it needs to be counted, and at its end what it came to.
 //!
-//! Uses the gate that serves the home, or starts one of its own on a free port of loopback for as long as the command
-//! runs. The terminal, the signals, the output and the exit status are the command's (`child`); all we say is on standard
+//! Uses the gate that serves the home, or, where there is none or it asks clients who they are, starts one of its own on a
+//! free port of loopback for as long as the command runs. The terminal, the signals, the output and the exit status are the command's (`child`); all we say is on standard
 //! error. Which variables it gets is in `cli::environment`, what is summed up in `summary`.
 
 mod child;
@@ -145,7 +145,10 @@ impl Way {
     async fn find(mut settings: Settings, name: &str, alone: bool) -> Result<Self, Failure> {
         let home = settings.home.clone();
         let goes_on = settings.upstream_proxy.is_some();
-        if !alone && let Some(running) = running::find(&home)? {
+        // One that asks who its clients are is no place for a command that cannot say so.
+        let asks = settings.policy.users.is_some() || settings.client_ca.is_some();
+        let running = running::find(&home)?.filter(|running| !(alone || asks || running.asks));
+        if let Some(running) = running {
             return Ok(Self {
                 home,
                 address: running.listen,

@@ -5,7 +5,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -16,7 +15,7 @@ use super::service_manager::{self, ServiceManager};
 use super::{Failure, dumps, say};
 use crate::app::Gate;
 use crate::app::reload::Reloading;
-use crate::config::{self, HomeOption, Options};
+use crate::config::{self, HomeOption, Options, Settings};
 use crate::net::descriptors;
 use crate::telemetry;
 
@@ -44,7 +43,7 @@ pub fn run(options: &Options, home: &HomeOption) -> Result<(), Failure> {
         // Whoever has read where it is may signal it.
         let (stop, at_once) = stop_signals(asked)?;
         let (address, admin) = (gate.address()?, gate.admin_address());
-        say(format, &greeting(address, admin, &gate.settings().home));
+        say(format, &greeting(address, admin, gate.settings()));
         let manager = ServiceManager::ready(address);
         let stop = async {
             stop.await;
@@ -129,8 +128,12 @@ async fn counted(mut signals: watch::Receiver<u32>, wanted: u32) {
     }
 }
 
-fn greeting(address: SocketAddr, admin: Option<SocketAddr>, home: &Path) -> String {
-    let home = home.display();
+fn greeting(address: SocketAddr, admin: Option<SocketAddr>, settings: &Settings) -> String {
+    let home = settings.home.display();
+    let user = match settings.policy.users {
+        Some(_) => "USER:PASSWORD@",
+        None => "",
+    };
     let admin = match admin {
         Some(admin) => format!("http://{admin}/metrics, /healthz and /readyz"),
         None => "no admin port".to_owned(),
@@ -138,10 +141,10 @@ fn greeting(address: SocketAddr, admin: Option<SocketAddr>, home: &Path) -> Stri
     format!(
         "tollgate {} listens on {address}, plain and TLS\n\n\
          For the AWS CLI, boto3 and most others:\n  \
-           export HTTPS_PROXY=http://{address}\n  \
+           export HTTPS_PROXY=http://{user}{address}\n  \
            export AWS_CA_BUNDLE={home}/bundle.pem\n\
          For Node.js:  export NODE_EXTRA_CA_CERTS={home}/ca.pem\n\
-         For curl:     curl -x http://{address} --cacert {home}/ca.pem …\n\
+         For curl:     curl -x http://{user}{address} --cacert {home}/ca.pem …\n\
          One program:  tollgate run --home {home} -- COMMAND\n\
          A browser:    http://{address}/ has these lines and the certificate\n\
          Records:      tollgate log -f --home {home}\n\

@@ -158,7 +158,8 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
 pub fn load_all(options: &Options, home: &HomeOption) -> Result<Loaded, ConfigError> {
     let mut files: Vec<_> = file_of(home).map(Stamped::now).into_iter().collect();
     let Merged { merged, source } = merge(options, home)?;
-    files.extend(merged.prices_file.as_deref().map(Stamped::now));
+    let named = [&merged.prices_file, &merged.users];
+    files.extend(named.into_iter().flatten().map(|path| Stamped::now(path)));
     let settings = settings(options, home, &merged)
         .map_err(|error| placed(error, source.as_ref(), options))?;
     Ok(Loaded {
@@ -247,6 +248,25 @@ pub fn home_of(home: &HomeOption) -> Result<PathBuf, ConfigError> {
         None => load(&Options::default(), home).map(|settings| settings.home),
     }
 }
+
+/// The users file that is configured, else the one in the home, for commands that write it.
+///
+/// # Errors
+/// [`ConfigError`] as for [`load`].
+pub fn users_file(options: &Options, home: &HomeOption) -> Result<PathBuf, ConfigError> {
+    let Merged { merged, .. } = merge(options, home)?;
+    if let Some(users) = merged.users {
+        return Ok(users);
+    }
+    let home = match home.home.as_ref().or(merged.home.as_ref()) {
+        Some(home) => absolute(home),
+        None => default_home()?,
+    };
+    Ok(home.join(USERS_FILE))
+}
+
+/// The users file in a home.
+const USERS_FILE: &str = "users";
 
 /// Paths into the home are printed to be pasted, wherever that will be.
 fn absolute(home: &Path) -> PathBuf {

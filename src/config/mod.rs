@@ -4,6 +4,7 @@
 //! file); `settings` (with `accounting`, `admin` and `limits`) is the checked result that everybody else is handed,
 //! `policy` the part of it that may change while the gate runs.
 
+pub mod access;
 pub mod accounting;
 pub mod admin;
 pub mod aliases;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod load;
 pub mod no_proxy;
 pub mod options;
+pub mod password;
 pub mod policy;
 mod prices;
 pub mod routes;
@@ -21,10 +23,12 @@ mod source;
 pub mod stamp;
 pub mod upstream_proxy;
 mod usage_pattern;
+pub mod users;
 
 #[cfg(test)]
 mod settings_tests;
 
+pub use access::{AccessRules, Attempt};
 pub use accounting::{Accounting, ClientAbort, DrainLimits, LedgerFailure};
 pub use admin::AdminPort;
 pub use aliases::Aliases;
@@ -37,3 +41,4 @@ pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Setti
 pub use source::Place;
 pub use stamp::Stamped;
 pub use upstream_proxy::UpstreamProxy;
+pub use users::Users;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use serde::{Deserialize, Serialize};
 
+use super::access::AccessOption;
 use super::hosts::HostOption;
 pub use super::routes::RouteOption;
 use super::upstream_proxy::ProxyOption;
@@ -201,7 +202,17 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<String>,
 
-    /// Serve whoever can reach the port; needed to listen beyond loopback
+    /// Ask clients for a name and password of this file, one `name:hash` a line; `tollgate user add` writes it
+    #[arg(long, env = "TOLLGATE_USERS", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
+
+    /// Ask TLS clients of the port for a certificate that one of these roots (PEM) has signed
+    #[arg(long, env = "TOLLGATE_CLIENT_CA", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+
+    /// Serve whoever can reach the port; needed to listen beyond loopback without --users and --client-ca
     #[arg(
         long,
         env = "TOLLGATE_ALLOW_ANONYMOUS",
@@ -357,6 +368,11 @@ pub struct Options {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub route: Vec<RouteOption>,
 
+    /// `[[access]]` tables: what users of the gate may do
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<AccessOption>,
+
     /// `[[certificate]]` tables: host, cert and key
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -369,6 +385,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether clients have to say who they are.
+    #[must_use]
+    pub fn asks_clients(&self) -> bool {
+        self.users.is_some() || self.client_ca.is_some()
+    }
+
     /// What the variables say, for commands that have no flags of the gate.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What may change while the gate runs: where requests may go, and how they are named and priced.
+//! What may change while the gate runs: who may send requests, where they may go, and how they are named and priced.
 //!
 //! Everything else in [`Settings`](super::Settings) is as it was at the start. A request holds the policy it was admitted
 //! under, so that a change of the file never reaches into a running one.
@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::access::AccessRules;
 use super::aliases::Aliases;
 use super::hosts::HostRules;
 use super::settings::RouteRule;
+use super::users::Users;
 use crate::spend::PriceBook;
 use crate::usage::Patterns;
 
@@ -19,6 +21,10 @@ pub struct Policy {
     pub hosts: HostRules,
     /// Routes, longest prefix first.
     pub routes: Vec<RouteRule>,
+    /// Who may pass by name and password; `None` when nobody is asked for either.
+    pub users: Option<Arc<Users>>,
+    /// What users may do.
+    pub access: Arc<AccessRules>,
     /// Names that people use.
     pub aliases: Aliases,
     /// What calls cost.
@@ -36,7 +42,8 @@ impl Policy {
 }
 
 /// The keys of the file that become policy. All others are read at the start only.
-const RELOADED: [&str; 9] = [
+const RELOADED: [&str; 11] = [
+    "access",
     "aliases",
     "deny",
     "host",
@@ -46,6 +53,7 @@ const RELOADED: [&str; 9] = [
     "route",
     "tunnel_port",
     "usage_pattern",
+    "users",
 ];
 
 /// The keys in which two configurations differ: those that are reloaded, and those that are not.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::access::AccessRules;
 use super::accounting::Accounting;
 use super::admin::AdminPort;
 use super::aliases::Aliases;
@@ -20,6 +21,7 @@ pub use super::routes::{DEFAULT_ROUTE, RouteRule};
 use super::routes::{parse_upstream, routes};
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
+use super::users::Users;
 use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub home: PathBuf,
     /// Listener certificate and key.
     pub listener_pair: Option<(PathBuf, PathBuf)>,
+    /// Roots of the certificates by which clients of the listener may say who they are.
+    pub client_ca: Option<PathBuf>,
     /// The operator's issuing CA and key.
     pub authority_pair: Option<(PathBuf, PathBuf)>,
     /// Certificates for single hosts.
@@ -132,24 +136,8 @@ impl Settings {
         api_base: Option<&str>,
     ) -> Result<Self, ConfigError> {
         let listen_is_explicit = options.listen.is_some();
-        let listen = match &options.listen {
-            None => DEFAULT_LISTEN,
-            Some(text) => parse_listen(text).ok_or_else(|| {
-                invalid(
-                    "listen",
-                    format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
-                )
-            })?,
-        };
-        if !listen.ip().is_loopback() && !options.allow_anonymous.unwrap_or_default() {
-            return Err(invalid(
-                "listen",
-                format!(
-                    "{listen} can be reached from other machines; listen on loopback, or say --allow-anonymous to \
-                     serve whoever can reach it"
-                ),
-            ));
-        }
+        let listen = listen(&options)?;
+        let asks = options.asks_clients();
         let hosts = host_rules(&options)?;
         let base = api_base.filter(|base| !base.is_empty());
         let base =
@@ -170,6 +158,7 @@ impl Settings {
             run: None,
             home,
             listener_pair: pair("tls-cert", options.tls_cert, "tls-key", options.tls_key)?,
+            client_ca: options.client_ca,
             authority_pair: pair("ca-cert", options.ca_cert, "ca-key", options.ca_key)?,
             certificates: options.certificate,
             private_destinations: private_destinations(
@@ -200,6 +189,11 @@ impl Settings {
             policy: Policy {
                 hosts,
                 routes: routes(&options.route, base.transpose()?)?,
+                users: options
+                    .users
+                    .map(|path| Users::read(&path).map(Arc::new))
+                    .transpose()?,
+                access: Arc::new(AccessRules::of_gate(&options.access, asks)?),
                 aliases: Aliases::new(options.aliases).map_err(|why| invalid("aliases", why))?,
                 prices: Arc::new(prices::book(&options.price)?),
                 usage_patterns: usage_patterns(&options.usage_pattern)?,
@@ -224,6 +218,30 @@ impl Settings {
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     let why = mask::word(&why).into_owned();
     ConfigError::Invalid { option, why }
+}
+
+/// The client port, which whoever can reach it may use only if they are asked who they are, or the operator says so.
+fn listen(options: &Options) -> Result<SocketAddr, ConfigError> {
+    let listen = match &options.listen {
+        None => DEFAULT_LISTEN,
+        Some(text) => parse_listen(text).ok_or_else(|| {
+            invalid(
+                "listen",
+                format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
+            )
+        })?,
+    };
+    let anonymous = options.allow_anonymous.unwrap_or_default();
+    if !listen.ip().is_loopback() && !options.asks_clients() && !anonymous {
+        return Err(invalid(
+            "listen",
+            format!(
+                "{listen} can be reached from other machines; listen on loopback, ask clients who they are (--users, \
+                 --client-ca), or say --allow-anonymous to serve whoever can reach it"
+            ),
+        ));
+    }
+    Ok(listen)
 }
 
 pub(super) fn parse_listen(text: &str) -> Option<SocketAddr> {

@@ -36,10 +36,31 @@ fn the_ledger_is_kept_as_the_file_says() {
 }
 
 #[test]
+fn whoever_asks_clients_who_they_are_may_listen_beyond_loopback() {
+    let beyond = "listen = \"0.0.0.0:5380\"";
+    let by_certificate = settings(&format!("{beyond}\nclient_ca = \"clients.pem\"")).unwrap();
+    assert_eq!(by_certificate.client_ca, Some("clients.pem".into()));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let by_password = format!("{beyond}\nusers = '{}'", file.path().display());
+    let by_password = settings(&by_password).unwrap();
+    assert!(
+        by_password
+            .policy
+            .users
+            .is_some_and(|users| users.is_empty())
+    );
+    assert!(settings("[[access]]\nuser = \"*\"\nmodel = \"a\"").is_ok());
+}
+
+#[test]
 fn every_wrong_option_is_named() {
     let rows = [
         ("listen = \"5380\"", "listen"),
         ("listen = \"0.0.0.0:5380\"", "--allow-anonymous"),
+        ("listen = \"0.0.0.0:5380\"", "--users"),
+        ("users = \"/nowhere/users\"", "/nowhere/users"),
+        ("[[access]]\nuser = \"alice\"", "`users` or `client_ca`"),
+        ("client_ca = \"x.pem\"\n[[access]]\nuser = []", "`user`"),
         ("tls_cert = \"c.pem\"", "tls-cert"),
         ("ca_key = \"k.pem\"", "ca-key"),
         ("intercept = [\"https://x\"]", "intercept"),

@@ -32,6 +32,7 @@ use crate::net::pool::{UpstreamConnection, UpstreamPool};
 use crate::net::stream::BoxDuplex;
 use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::PlatformRoots;
+use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
 use crate::proxy::{Phase, Services, connection};
 use crate::wire::http1::Scheme;
@@ -139,6 +140,7 @@ impl World {
             settings,
             ledger,
             sessions: Sessions::default(),
+            authentication: Authentication::new().unwrap(),
             drains: Arc::new(Semaphore::new(0)),
             recording: watch::Sender::new(0),
             metrics: Arc::default(),

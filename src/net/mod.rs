@@ -7,6 +7,7 @@ pub mod ca_error;
 pub mod ca_home;
 pub mod certificate_store;
 pub mod certificates;
+pub mod client_certificate;
 pub mod descriptors;
 pub mod dial;
 mod dial_error;

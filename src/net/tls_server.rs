@@ -11,7 +11,10 @@ use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache,
+};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::ca::{CaError, IssuanceError};
@@ -28,6 +31,8 @@ pub struct ServerConfigs {
     intercepts: Intercepts,
     /// Shows no certificate.
     bare: Arc<ServerConfig>,
+    /// The same for the listener, if that asks clients for theirs.
+    asking: Option<Arc<ServerConfig>>,
 }
 
 impl ServerConfigs {
@@ -38,7 +43,7 @@ impl ServerConfigs {
     /// When the system has no random numbers for the ticket keys.
     pub fn new(store: Arc<CertificateStore>, intercepts: Intercepts) -> Result<Self, CaError> {
         let mut bare = ServerConfig::builder_with_provider(certificates::crypto_provider())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .with_protocol_versions(VERSIONS)
             .map_err(IssuanceError::from)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Nothing));
@@ -54,7 +59,28 @@ impl ServerConfigs {
             store,
             intercepts,
             bare: Arc::new(bare),
+            asking: None,
         })
+    }
+
+    /// Has the listener ask clients for a certificate that `verifier` takes. Their sessions are not resumed: a certificate
+    /// is looked at, its end included, each time that it is to prove something.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptography has no protocol version.
+    pub fn asking(mut self, verifier: Arc<dyn ClientCertVerifier>) -> Result<Self, CaError> {
+        let mut asking = ServerConfig::builder_with_provider(certificates::crypto_provider())
+            .with_protocol_versions(VERSIONS)
+            .map_err(IssuanceError::from)?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(Nothing));
+        asking.alpn_protocols.clone_from(&self.bare.alpn_protocols);
+        asking.session_storage = Arc::new(NoServerSessionStorage {});
+        asking.send_tls13_tickets = 0;
+        asking.max_early_data_size = 0;
+        self.asking = Some(Arc::new(asking));
+        Ok(self)
     }
 
     /// For connections to the listener: the leaf of an intercepted SNI, else the listener's own certificate.
@@ -71,7 +97,8 @@ impl ServerConfigs {
             Some(host) if (self.intercepts)(host) => self.store.for_host(host, now).await?,
             _ => self.store.for_listener(now).await?,
         };
-        Ok(self.showing(certified_key))
+        let base = self.asking.as_ref().unwrap_or(&self.bare);
+        Ok(showing(base, certified_key))
     }
 
     /// Whether there is, or can be, a certificate for `host`: to be asked before a CONNECT is answered.
@@ -87,7 +114,7 @@ impl ServerConfigs {
     /// When there can be no certificate for `host`.
     pub async fn tunnel(&self, host: &str, now: SystemTime) -> Result<Arc<ServerConfig>, CaError> {
         let certified_key = self.store.for_host(host, now).await?;
-        Ok(self.showing(certified_key))
+        Ok(showing(&self.bare, certified_key))
     }
 
     /// For a client to whom no certificate can be shown: the handshake ends with an alert.
@@ -107,13 +134,17 @@ impl ServerConfigs {
     pub fn mints(&self) -> u64 {
         self.store.mints()
     }
+}
 
-    /// A handful of reference counts, so there is no need to keep it.
-    fn showing(&self, certified_key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::clone(&self.bare);
-        config.cert_resolver = Arc::new(SingleCertAndKey::from(certified_key));
-        Arc::new(config)
-    }
+/// What both situations speak.
+const VERSIONS: &[&rustls::SupportedProtocolVersion] =
+    &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// A handful of reference counts, so there is no need to keep it.
+fn showing(base: &ServerConfig, certified_key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
+    let mut config = base.clone();
+    config.cert_resolver = Arc::new(SingleCertAndKey::from(certified_key));
+    Arc::new(config)
 }
 
 impl fmt::Debug for ServerConfigs {

@@ -17,6 +17,8 @@ pub(super) struct Asked {
     pub(super) region: Option<String>,
     /// What it asks AWS for.
     pub(super) call: Option<Call>,
+    /// The proxy user that asks, if there is one.
+    pub(super) user: Option<String>,
 }
 
 impl Asked {
@@ -50,6 +52,7 @@ impl Asked {
             call: recognise(service, head.method(), path),
             region: endpoint.map(|endpoint| endpoint.region),
             host,
+            user: None,
         }
     }
 }

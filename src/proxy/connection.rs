@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::access::{self, ProxyUser};
 use super::asked::Asked;
 use super::closing::{after_answer, answer_and_linger_on, linger, send, shut_down};
 use super::exchange::{self, Afterwards};
@@ -23,8 +24,9 @@ use super::relay::ClientReader;
 use super::reply::{Kind, Reply};
 use super::route::{Route, Rules, Scope, route};
 use super::settle::Settled;
-use super::{Services, caller, tunnel};
+use super::{Services, caller, challenge, tunnel};
 use crate::aws::{mask, sigv4};
+use crate::config::Policy;
 use crate::ledger::{Entry, Identity, Payload};
 use crate::net::dial::Origin;
 use crate::net::stream::{BoxDuplex, Duplex};
@@ -41,7 +43,7 @@ enum Next {
         buffer: BytesMut,
         host: String,
         port: u16,
-        proxy_user: Option<String>,
+        user: ProxyUser,
     },
     Tunnel {
         stream: BoxDuplex,
@@ -49,7 +51,7 @@ enum Next {
         arrival: Arrival,
         host: String,
         port: u16,
-        proxy_user: Option<String>,
+        user: ProxyUser,
     },
 }
 
@@ -59,13 +61,13 @@ enum Step {
     Open {
         host: String,
         port: u16,
-        proxy_user: Option<String>,
+        user: ProxyUser,
     },
     Tunnel {
         arrival: Arrival,
         host: String,
         port: u16,
-        proxy_user: Option<String>,
+        user: ProxyUser,
     },
 }
 
@@ -113,7 +115,7 @@ pub(crate) async fn serve_stream(
                 buffer,
                 host,
                 port,
-                proxy_user,
+                user,
             } => {
                 let scope = Scope::Tunnel(Origin {
                     scheme: Scheme::Http,
@@ -125,7 +127,7 @@ pub(crate) async fn serve_stream(
                     buffer,
                     scope,
                     secured: false,
-                    proxy_user,
+                    user,
                 }
             }
             Next::Tunnel {
@@ -134,11 +136,11 @@ pub(crate) async fn serve_stream(
                 arrival,
                 host,
                 port,
-                proxy_user,
+                user,
             } => {
                 let buffer = buffer.freeze();
                 let who = Identity {
-                    proxy_user,
+                    proxy_user: user.name,
                     ..Identity::default()
                 };
                 return tunnel::run(&services, arrival, who, stream, buffer, (&host, port)).await;
@@ -169,7 +171,7 @@ impl Connection<'_> {
             buffer,
             scope,
             secured,
-            proxy_user,
+            user,
         } = layer;
         let (reader, mut writer) = tokio::io::split(stream);
         let mut client = ClientReader {
@@ -179,8 +181,7 @@ impl Connection<'_> {
             room: self.services.settings.limits.head.bytes,
         };
         let step = loop {
-            let user = proxy_user.as_deref();
-            let step = self.serve_request(&scope, user, &mut client, &mut writer);
+            let step = self.serve_request(&scope, &user, &mut client, &mut writer);
             match step.await {
                 // What was sent behind it is a new request.
                 Step::After(Afterwards::Keep) if self.services.is_draining() => {
@@ -207,22 +208,18 @@ impl Connection<'_> {
                 }
                 Next::Done
             }
-            Step::Open {
-                host,
-                port,
-                proxy_user,
-            } => Next::Open {
+            Step::Open { host, port, user } => Next::Open {
                 stream: client.reader.unsplit(writer),
                 buffer: client.buffer,
                 host,
                 port,
-                proxy_user,
+                user,
             },
             Step::Tunnel {
                 arrival,
                 host,
                 port,
-                proxy_user,
+                user,
             } => {
                 let stream = client.reader.unsplit(writer);
                 Next::Tunnel {
@@ -231,7 +228,7 @@ impl Connection<'_> {
                     arrival,
                     host,
                     port,
-                    proxy_user,
+                    user,
                 }
             }
         }
@@ -240,7 +237,7 @@ impl Connection<'_> {
     async fn serve_request(
         &self,
         scope: &Scope,
-        proxy_user: Option<&str>,
+        known: &ProxyUser,
         client: &mut ClientReader,
         writer: &mut WriteHalf<BoxDuplex>,
     ) -> Step {
@@ -269,11 +266,21 @@ impl Connection<'_> {
             hosts: &policy.hosts,
             routes: &policy.routes,
         };
-        let (reply, bytes, entry) = match route(&head, scope, rules) {
+        let route = route(&head, scope, rules);
+        let request = (&head, scope, &route);
+        let user = access::identify(self.services, &policy, self.client.ip(), request, known);
+        let user = match user.await {
+            Ok(user) => user,
+            Err(reply) => {
+                let sides = (client, writer);
+                let refusal = self.turn_away(arrival, request, reply, &policy, sides);
+                return Step::After(refusal.await);
+            }
+        };
+        let (reply, entry) = match route {
             Route::Exchange(mut plan) => {
-                if plan.proxy_user.is_none() {
-                    plan.proxy_user = proxy_user.map(str::to_owned);
-                }
+                plan.proven = user.proven().is_some();
+                plan.proxy_user = user.name;
                 let sides = (client, writer);
                 let run = exchange::run(self.services, arrival, &head, *plan, &policy, sides);
                 return Step::After(Box::pin(run).await);
@@ -282,41 +289,83 @@ impl Connection<'_> {
                 let why = format!(
                     "no certificate can be shown for {host}: the issuing CA does not permit the name"
                 );
-                let reply = Reply::new(Kind::NoCertificate, why);
-                let bytes = reply.plain(head.method(), true);
-                (reply, bytes, Entry::Connect)
+                (Reply::new(Kind::NoCertificate, why), None)
             }
             Route::Open { host, port } => {
                 return match send(writer, tunnel::ESTABLISHED).await {
-                    Ok(()) => Step::Open {
-                        host,
-                        port,
-                        proxy_user: caller::proxy_user(&head),
-                    },
+                    Ok(()) => Step::Open { host, port, user },
                     Err(_) => Step::After(Afterwards::Drop),
                 };
             }
             Route::Tunnel { host, port } => {
-                return Step::Tunnel {
-                    arrival,
-                    host,
-                    port,
-                    proxy_user: caller::proxy_user(&head),
-                };
+                match access::check_tunnel(&policy, &host, user.proven()) {
+                    Ok(()) => {
+                        return Step::Tunnel {
+                            arrival,
+                            host,
+                            port,
+                            user,
+                        };
+                    }
+                    Err(reply) => (reply, None),
+                }
             }
-            Route::RefusePlain(reply) => {
-                let bytes = reply.plain(head.method(), true);
-                (reply, bytes, scope.entry())
-            }
-            Route::RefuseTyped(reply, entry) => {
-                let bytes = reply.typed(head.method(), &arrival.id.to_string(), true);
-                (reply, bytes, entry)
-            }
+            Route::RefusePlain(reply) => (reply, None),
+            Route::RefuseTyped(reply, entry) => (reply, Some(entry)),
         };
-        let asked = Asked::of(&head, scope, &policy.hosts);
-        self.note_refusal(arrival, &head, asked, entry, &reply, &bytes)
+        let about = (&head, scope, user.name, &*policy);
+        self.refuse(arrival, about, (reply, entry), writer).await
+    }
+
+    /// Answers a request that goes nowhere: typed where the client expects AWS, by the door that it came by.
+    async fn refuse(
+        &self,
+        arrival: Arrival,
+        (head, scope, user, policy): (&RequestHead, &Scope, Option<String>, &Policy),
+        (reply, entry): (Reply, Option<Entry>),
+        writer: &mut WriteHalf<BoxDuplex>,
+    ) -> Step {
+        let bytes = match entry {
+            Some(_) => reply.typed(head.method(), &arrival.id.to_string(), true),
+            None => reply.plain(head.method(), true),
+        };
+        let mut asked = Asked::of(head, scope, &policy.hosts);
+        asked.user = user;
+        let entry = entry.unwrap_or_else(|| scope.entry());
+        self.note_refusal(arrival, head, asked, entry, &reply, &bytes)
             .await;
         Step::After(after_answer(send(writer, &bytes).await))
+    }
+
+    /// Answers a request from somebody who is nobody here.
+    async fn turn_away(
+        &self,
+        arrival: Arrival,
+        (head, scope, route): (&RequestHead, &Scope, &Route),
+        reply: Reply,
+        policy: &Policy,
+        (client, writer): (&mut ClientReader, &mut WriteHalf<BoxDuplex>),
+    ) -> Afterwards {
+        let (typed, entry) = challenge::reader(route, scope);
+        let keeps = challenge::keeps(&reply, head, client.buffer.len());
+        let bytes = if typed {
+            reply.typed(head.method(), &arrival.id.to_string(), !keeps)
+        } else {
+            reply.plain(head.method(), !keeps)
+        };
+        let asked = Asked::of(head, scope, &policy.hosts);
+        self.note_refusal(arrival, head, asked, entry, &reply, &bytes)
+            .await;
+        let sent = send(writer, &bytes).await;
+        if !keeps || sent.is_err() {
+            return after_answer(sent);
+        }
+        tokio::select! {
+            whole = challenge::drop_body(head, client) => {
+                if whole { Afterwards::Keep } else { Afterwards::Linger }
+            }
+            () = self.services.cut() => Afterwards::Drop,
+        }
     }
 
     /// The next request head; `None` at the client's end, after too long a silence, or when the gate drains.
@@ -403,7 +452,7 @@ impl Connection<'_> {
             record.identity = caller::identity(head, &sigv4::read(head), &self.services.sessions);
             caller::attempt(&mut record, head);
         }
-        record.identity.proxy_user = caller::proxy_user(head);
+        record.identity.proxy_user = asked.user;
         record.host = asked.host;
         record.region = asked.region;
         record.operation = asked
@@ -416,7 +465,12 @@ impl Connection<'_> {
         record.outcome = reply.outcome();
         record.duration_ms = arrival.elapsed_ms();
         let target = mask::printable(mask::target(head.target()).as_bytes());
-        tracing::warn!(client = %self.client, target, code = reply.code(), "refused: {}", reply.message);
+        if reply.kind == Kind::ProxyAuthentication {
+            // Most clients ask without credentials first; who is wrong about them has a line of its own.
+            tracing::debug!(client = %self.client, target, code = reply.code(), "asked who it is: {}", reply.message);
+        } else {
+            tracing::warn!(client = %self.client, target, code = reply.code(), "refused: {}", reply.message);
+        }
         let mut payload = Payload {
             request_head: mask::request_head(head),
             ..Payload::default()

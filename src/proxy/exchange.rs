@@ -12,13 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 
-use super::Services;
-use super::caller;
 use super::drain::Drain;
 use super::meter::{Arrival, Meter};
 use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Settling};
 use super::reply::{Kind, Reply};
 use super::route::Plan;
+use super::{Services, access, caller};
 use crate::aws::sigv4::Credentials;
 use crate::config::{LedgerFailure, Policy, Vouched};
 use crate::ledger::Outcome;
@@ -74,7 +73,7 @@ pub async fn run(
     if let Some(reply) = not_allowed(services, &plan, head, policy) {
         return answer.give(&reply, writer).await;
     }
-    let forwarded = match forwarded_head(services, head, &plan) {
+    let forwarded = match forwarded_head(services, head, &plan, policy) {
         Ok(forwarded) => forwarded,
         Err(reply) => return answer.give(&reply, writer).await,
     };
@@ -189,7 +188,14 @@ fn not_allowed(
 }
 
 /// The head for the upstream, if this request is to have one.
-fn forwarded_head(services: &Services, head: &RequestHead, plan: &Plan) -> Result<Vec<u8>, Reply> {
+fn forwarded_head(
+    services: &Services,
+    head: &RequestHead,
+    plan: &Plan,
+    policy: &Policy,
+) -> Result<Vec<u8>, Reply> {
+    let user = plan.proxy_user.as_deref().filter(|_| plan.proven);
+    access::check(policy, plan, user)?;
     if plan.observed
         && services.settings.accounting.on_ledger_failure == LedgerFailure::Refuse
         && services.ledger.is_failing()
@@ -350,7 +356,7 @@ impl Answer<'_> {
 }
 
 /// RFC 9112 §9.3; an HTTP/1.0 client is served one request a connection.
-fn client_persists(head: &RequestHead) -> bool {
+pub(super) fn client_persists(head: &RequestHead) -> bool {
     head.version() == Version::Http11
         && !head.fields().lists("connection", "close")
         && !head.fields().lists("proxy-connection", "close")

@@ -16,8 +16,10 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::access::ProxyUser;
 use super::route::Scope;
 use super::{Services, explain};
+use crate::net::client_certificate;
 use crate::net::dial::Origin;
 use crate::net::stream::{BoxDuplex, Prefixed};
 use crate::wire::http1::Scheme;
@@ -31,8 +33,8 @@ pub(super) struct Layer {
     pub(super) scope: Scope,
     /// TLS has been opened in this scope.
     pub(super) secured: bool,
-    /// Who asked for the tunnel that this is in, as they claimed.
-    pub(super) proxy_user: Option<String>,
+    /// Who asked for the tunnel that this is in, or whose certificate the port's TLS has verified.
+    pub(super) user: ProxyUser,
 }
 
 impl Layer {
@@ -43,7 +45,7 @@ impl Layer {
             buffer: BytesMut::new(),
             scope: Scope::Port { server_name: None },
             secured: false,
-            proxy_user: None,
+            user: ProxyUser::default(),
         }
     }
 
@@ -103,7 +105,7 @@ impl Layer {
             stream,
             buffer,
             scope,
-            proxy_user,
+            mut user,
             ..
         } = self;
         let mut greeted = false;
@@ -126,6 +128,10 @@ impl Layer {
         };
         let scope = match scope {
             Scope::Port { .. } => {
+                let shown = stream.get_ref().1.peer_certificates();
+                if let Some(certificate) = shown.and_then(<[_]>::first) {
+                    user = of_certificate(certificate);
+                }
                 let name = stream.get_ref().1.server_name();
                 let intercepted = name.filter(|name| services.policy().hosts.is_intercepted(name));
                 Scope::Port {
@@ -142,8 +148,20 @@ impl Layer {
             buffer: BytesMut::new(),
             scope,
             secured: true,
-            proxy_user,
+            user,
         })
+    }
+}
+
+fn of_certificate(certificate: &[u8]) -> ProxyUser {
+    match client_certificate::user_of(certificate) {
+        Some(name) => ProxyUser::certified(name),
+        None => {
+            tracing::warn!(
+                "a client's certificate is good but names nobody: it has no common name that can be a user's"
+            );
+            ProxyUser::default()
+        }
     }
 }
 

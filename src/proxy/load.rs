@@ -229,7 +229,7 @@ impl Drop for Admitted {
 }
 
 /// The client that an address stands for: whoever has one address of IPv6 has all of its /64 (RFC 4291 §2.5.4).
-fn counted_as(address: IpAddr) -> IpAddr {
+pub(super) fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()

@@ -111,8 +111,10 @@ impl<'a> Meter<'a> {
         record.route.clone_from(&plan.route);
         if plan.observed {
             record.identity = caller::identity(head, &plan.credentials, &services.sessions);
-            record.identity.proxy_user.clone_from(&plan.proxy_user);
             caller::attempt(&mut record, head);
+        }
+        if plan.observed || plan.proven {
+            record.identity.proxy_user.clone_from(&plan.proxy_user);
         }
         record.region = match &plan.credentials {
             Credentials::SigV4(signature) => signature

@@ -2,6 +2,8 @@
 //!
 //! - `accept`: the client port; `load`: how many connections there are; `overload`: those beyond.
 //! - `connection`: one client connection; `layer`: what opens inside it.
+//! - `access`: who a request is from, and what they may do; `authentication`: whether a password is right, `throttle`: how
+//!   often it may be wrong; `challenge`: how they are asked.
 //! - `route`: pure; where a request goes.
 //! - `exchange`: one request and its response.
 //! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
@@ -13,8 +15,11 @@
 //! - `closing`: how a client's connection ends.
 
 pub mod accept;
+mod access;
 mod asked;
+pub mod authentication;
 pub mod caller;
+mod challenge;
 mod closing;
 pub mod connection;
 mod diagnosis;
@@ -31,6 +36,7 @@ pub mod relay;
 pub mod reply;
 pub mod route;
 pub mod settle;
+mod throttle;
 mod traffic;
 pub mod tunnel;
 
@@ -43,6 +49,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
+use self::authentication::Authentication;
 use self::caller::Sessions;
 use self::load::{Figures, Load};
 use self::settle::Settled;
@@ -69,6 +76,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Whose session credentials are whose.
     pub sessions: Sessions,
+    /// Which passwords of proxy users were right, and which wrong.
+    pub authentication: Authentication,
     /// Answers that may be read on for clients that are gone.
     pub drains: Arc<Semaphore>,
     /// Records that are being made: estimated, priced, committed.

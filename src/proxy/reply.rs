@@ -37,7 +37,9 @@ pub enum Kind {
     Denied,
     /// The port of a host that is not opened is refused.
     PortDenied,
-    /// The caller may not do this.
+    /// Who asks has not said who they are, or could not prove it.
+    ProxyAuthentication,
+    /// Who asks may not do this here.
     AccessDenied,
     /// No connection to the upstream, or none that lasted until an answer.
     UpstreamUnreachable,
@@ -118,6 +120,12 @@ impl Kind {
                 "port-denied",
                 Outcome::Refused,
             ),
+            Self::ProxyAuthentication => row(
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+                "AccessDeniedException",
+                "proxy-authentication",
+                Outcome::Refused,
+            ),
             Self::AccessDenied => row(
                 StatusCode::FORBIDDEN,
                 "AccessDeniedException",
@@ -152,6 +160,9 @@ impl Kind {
         matches!(self, Self::Overloaded | Self::NoDescriptor).then_some(1)
     }
 }
+
+/// RFC 7617 §2.1: names and passwords are UTF-8.
+const CHALLENGE: &str = "proxy-authenticate: Basic realm=\"tollgate\", charset=\"UTF-8\"\r\n";
 
 fn unavailable(code: &'static str) -> Row {
     Row {
@@ -227,13 +238,17 @@ impl Reply {
         let connection = if close { "connection: close\r\n" } else { "" };
         let retry = self.kind.retry_after();
         let retry = retry.map_or_else(String::new, |after| format!("retry-after: {after}\r\n"));
+        let challenge = match self.kind {
+            Kind::ProxyAuthentication => CHALLENGE,
+            _ => "",
+        };
         // RFC 9110 §9.3.2: an answer to HEAD has the length of a body and no body.
         let sent = if method == "HEAD" { "" } else { body };
         let mut out = Vec::with_capacity(256 + body.len());
         let written = write!(
             out,
             "HTTP/1.1 {} {reason}\r\n{fields}content-type: {content_type}\r\nx-tollgate-error: {}\r\n\
-             content-length: {}\r\n{retry}{connection}\r\n{sent}",
+             content-length: {}\r\n{challenge}{retry}{connection}\r\n{sent}",
             row.status.as_u16(),
             row.code,
             body.len(),
@@ -280,6 +295,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_407_asks_for_proxy_credentials() {
+        let asked = |kind| {
+            let text = String::from_utf8(Reply::new(kind, "x").plain("CONNECT", false)).unwrap();
+            text.contains("\r\nproxy-authenticate: Basic realm=\"tollgate\", charset=\"UTF-8\"\r\n")
+        };
+        assert!(asked(Kind::ProxyAuthentication));
+        assert!(!asked(Kind::AccessDenied) && !asked(Kind::Denied));
+    }
+
+    #[test]
     fn nothing_that_a_retry_cannot_help_looks_retryable() {
         for kind in [
             Kind::Malformed,
@@ -287,6 +312,8 @@ mod tests {
             Kind::Misdirected,
             Kind::WrongSignedHost,
             Kind::Denied,
+            Kind::ProxyAuthentication,
+            Kind::AccessDenied,
         ] {
             let status = Reply::new(kind, "").status();
             assert!((400..500).contains(&status) && status != 429, "{kind:?}");

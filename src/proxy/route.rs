@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use super::caller::proxy_user;
 use super::explain::{WHAT_THIS_IS, endpoint_url, route_without_upstream, wrong_signed_host};
 use super::reply::{Kind, Reply};
 use crate::aws::operation::{Call, recognise};
@@ -69,8 +68,10 @@ pub struct Plan {
     pub framing: MessageFraming,
     /// Who sent it, as it claims.
     pub credentials: Credentials,
-    /// The proxy user, as the request or the CONNECT around it claims.
+    /// The proxy user, as the request or the CONNECT around it tells; nobody yet when it is routed.
     pub proxy_user: Option<String>,
+    /// Whether the proxy user has proven to be that.
+    pub proven: bool,
     /// What it asks AWS for.
     pub call: Option<Call>,
     /// The service that the host tells.
@@ -376,7 +377,8 @@ impl<'a> Place<'a> {
             target: self.target,
             host,
             framing,
-            proxy_user: proxy_user(head),
+            proxy_user: None,
+            proven: false,
             credentials,
             call,
             endpoint: endpoint.as_ref().map(|endpoint| endpoint.service),

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::{caller, redact};
 use crate::aws::{Service, sts};
+use crate::config::users::is_run;
 use crate::config::{Policy, Settings};
 use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
@@ -20,13 +21,6 @@ use crate::usage::estimate::{self, Untold, estimate};
 
 /// The tag of records that passed through the gate of one run.
 pub const RUN_TAG: &str = "tollgate-run";
-
-/// Whether a proxy user is the name of a run: `run-` and six hexadecimal digits.
-fn is_run(user: &str) -> bool {
-    user.strip_prefix("run-").is_some_and(|digits| {
-        digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-    })
-}
 
 /// An exchange whose account is closed.
 pub struct Settled {

@@ -12,14 +12,17 @@
     reason = "a test fails by panicking, and its output is shown then"
 )]
 
+mod access_rules;
 mod admin;
 mod architecture;
+mod authentication;
 mod byte_exact_requests;
 mod byte_exact_responses;
 mod ca_commands;
 mod callers;
 mod canaries;
 mod certificates;
+mod client_certificates;
 mod client_endings;
 mod clocks;
 mod connection_limits;
@@ -73,3 +76,4 @@ mod upstream_certificates;
 mod upstream_endings;
 mod upstream_failures;
 mod upstream_proxy;
+mod users_command;

@@ -178,7 +178,8 @@ fn a_link_in_the_place_of_a_file_that_is_written_to_is_not_followed() {
             .spawn()
             .unwrap();
         gate.wait().unwrap();
-        let claimed = tollgate::running::Claim::take(&home, "127.0.0.1:1".parse().unwrap(), None);
+        let claimed =
+            tollgate::running::Claim::take(&home, "127.0.0.1:1".parse().unwrap(), None, false);
         assert_eq!(claimed.is_err(), name == "gate.lock", "{name}: {claimed:?}");
         assert_eq!(fs::read(&precious).unwrap(), b"content", "{name}");
     }
@@ -195,7 +196,7 @@ fn a_gate_that_another_user_names_is_not_used() {
     fs::create_dir(&home).unwrap();
     fs::set_permissions(place.parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
     chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
-    let _claim = tollgate::running::Claim::take(&home, "127.0.0.1:9".parse().unwrap(), None)
+    let _claim = tollgate::running::Claim::take(&home, "127.0.0.1:9".parse().unwrap(), None, false)
         .unwrap()
         .unwrap();
     let lock = home.join("gate.lock");

@@ -160,6 +160,12 @@ impl Port {
         Peer::new(tls(self, name, stream).await, socket)
     }
 
+    /// `client`, TLS open under `name` on what it has already.
+    pub(crate) async fn secure(&self, client: RawClient, name: &str) -> RawClient {
+        let (stream, socket) = client.into_parts();
+        Peer::new(tls(self, name, stream).await, socket)
+    }
+
     /// As [`Port::behind`], the ClientHello in the segment of the CONNECT.
     pub(crate) async fn eagerly_behind(&self, connect: &str, name: &str) -> RawClient {
         let (stream, socket) = with_handle(TcpStream::connect(self.address).await.unwrap());

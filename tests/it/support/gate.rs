@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tollgate::app::StartError;
 use tollgate::config::settings::ConnectTo;
-use tollgate::config::{HostPattern, Options, Settings, TunnelPorts};
+use tollgate::config::{HostPattern, Options, Policy, Settings, TunnelPorts};
 use tollgate::ledger::{FILE_NAME, Found, Query, Reader, UsageRecord};
 use tollgate::proxy::load::Figures;
 use tollgate::simulator::{Simulator, SimulatorOptions};
@@ -36,6 +37,8 @@ pub(crate) struct Gate {
     pub(crate) port: Port,
     /// Its admin port, if it has one.
     pub(crate) admin: Option<SocketAddr>,
+    /// What requests are admitted under.
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
     home: TempDir,
     figures: Box<dyn Fn() -> Figures + Send + Sync>,
     stop: oneshot::Sender<()>,
@@ -182,6 +185,7 @@ impl Plan {
         let address = gate.address().unwrap();
         let admin = gate.admin_address();
         let port = Port::new(address, at);
+        let policy = gate.policy();
         let figures = Box::new(gate.figures());
         let (stop, stopped) = oneshot::channel();
         let (at_once, cut) = oneshot::channel();
@@ -197,6 +201,7 @@ impl Plan {
         Ok(Gate {
             port,
             admin,
+            policy,
             home,
             figures,
             stop,
