@@ -13,6 +13,7 @@ use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 
 use super::Services;
+use super::admission::{self, Caller, NotAdmitted};
 use super::drain::Drain;
 use super::meter::{Arrival, Meter};
 use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Settling};
@@ -74,6 +75,29 @@ pub async fn run(
         Ok(forwarded) => forwarded,
         Err(reply) => return answer.give(&reply, writer).await,
     };
+
+    if admission::concerns(services, &plan) {
+        let caller = Caller {
+            services,
+            policy,
+            arrival,
+            head,
+            plan: &plan,
+            meter: &meter,
+        };
+        match Box::pin(caller.admit(client)).await {
+            Ok(()) => {}
+            Err(NotAdmitted::Refused(reply)) => {
+                take_body(client, &meter, plan.framing);
+                return answer.give(&reply, writer).await;
+            }
+            Err(NotAdmitted::ClientGone) => {
+                let aborted = meter.settle(Outcome::ClientAborted, false);
+                services.record(aborted).await;
+                return Afterwards::Drop;
+            }
+        }
+    }
 
     // Intercepted hosts and routes are named by AWS or the operator; anything else is the client's own choice.
     let reach = if plan.observed {
@@ -142,6 +166,21 @@ pub async fn run(
             }
             conclude(broken, half_closed, cut, &answer, writer).await
         }
+    }
+}
+
+/// Takes the body of a request that is not sent on, if it is here as a whole, so that another may follow it.
+fn take_body(client: &mut ClientReader, meter: &Meter<'_>, framing: MessageFraming) {
+    let mut ranges = Vec::new();
+    let mut decoder = framing.decoder();
+    match decoder.push(&client.buffer, &mut ranges) {
+        Ok(taken) if decoder.ended() => {
+            let body = client.buffer.split_to(taken);
+            meter.request_piece(&body, &ranges);
+            meter.request_complete();
+        }
+        // The connection ends with the answer.
+        _ => {}
     }
 }
 
@@ -283,7 +322,10 @@ impl Answer<'_> {
         } else {
             reply.plain(method, close)
         };
-        tracing::warn!(client = %self.arrival.client, host = self.host, code = reply.code(), "{}", reply.message);
+        // What budgets refuse may be very much; `admission` says as much of it as anybody reads.
+        if !matches!(reply.kind, Kind::BudgetSpent | Kind::RateLimited) {
+            tracing::warn!(client = %self.arrival.client, host = self.host, code = reply.code(), "{}", reply.message);
+        }
         self.services
             .record(self.meter.settle_with(reply, &bytes))
             .await;
@@ -319,7 +361,8 @@ fn leaves_nothing_behind(method: &str, framing: MessageFraming) -> bool {
     framing.is_bodiless() || matches!(method, "POST" | "PUT" | "PATCH")
 }
 
-fn stopping() -> Reply {
+/// The answer while the gate stops.
+pub(super) fn stopping() -> Reply {
     let why = "tollgate is stopping and did not wait for the upstream any longer";
     Reply::new(Kind::Stopping, why)
 }

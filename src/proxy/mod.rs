@@ -3,8 +3,9 @@
 //! - `accept`: the client port; `load`: how many connections there are; `overload`: those beyond.
 //! - `connection`: one client connection; `layer`: what opens inside it.
 //! - `route`: pure; where a request goes.
+//! - `admission`: whether budgets let it pass, after a `peek` at its body.
 //! - `exchange`: one request and its response.
-//! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
+//! - `relay`: the two directions of it, `pieces` by piece; `cutting`: a stream that a budget ends; `drain`: what becomes of an answer whose client is gone.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
 //! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.
@@ -13,10 +14,12 @@
 //! - `closing`: how a client's connection ends.
 
 pub mod accept;
+mod admission;
 mod asked;
 pub mod caller;
 mod closing;
 pub mod connection;
+mod cutting;
 mod diagnosis;
 pub mod drain;
 pub mod exchange;
@@ -26,6 +29,8 @@ mod layer;
 pub mod load;
 pub mod meter;
 mod overload;
+mod peek;
+mod pieces;
 mod redact;
 pub mod relay;
 pub mod reply;
@@ -104,7 +109,12 @@ impl Services {
         if let Some((date, at)) = settled.told {
             self.ledger.vouch(date, at);
         }
+        let admission = settled.admission.take();
         let (record, payload) = settled.finish(&self.settings, &self.policy()).await;
+        // Whoever sees the row sees what it has spent.
+        if let Some(admission) = admission {
+            admission::settle(admission, &record);
+        }
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.metrics.observe(&record);

@@ -13,7 +13,9 @@
 )]
 
 mod admin;
+mod admission;
 mod architecture;
+mod budget_cuts;
 mod byte_exact_requests;
 mod byte_exact_responses;
 mod ca_commands;
@@ -50,6 +52,7 @@ mod leaks;
 mod loops;
 mod metrics;
 mod mint_limits;
+mod peeked_bodies;
 mod prices;
 mod private_files;
 mod process;

@@ -1,6 +1,7 @@
 //! HTTP/1.0 and HTTP/1.1 on the wire, in both directions. RFC 9112.
 
 pub mod chunked;
+pub mod ending;
 pub mod forward;
 pub mod framing;
 pub mod head;
@@ -13,6 +14,7 @@ mod framing_tests;
 #[cfg(test)]
 mod head_tests;
 
+pub use ending::Ending;
 pub use framing::{BodyDecoder, FramingError, MessageFraming};
 pub use head::{
     FieldLine, FieldLines, HeadError, HeadLimits, MAX_FIELD_LINES, RequestHead, ResponseHead,
