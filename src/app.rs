@@ -3,6 +3,7 @@
 //! `start` returns when the port is bound and every file that clients need is in place; `Gate::run` accepts until its
 //! stop future resolves, then lets what runs finish.
 
+pub mod budgets;
 mod watching;
 
 use std::io;
@@ -145,6 +146,7 @@ impl Gate {
             Arc::new(move |name: &str| current.load().hosts.is_intercepted(name)),
         )?;
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
+        let budgets = budgets::restored(&settings).await;
         let listener =
             TcpListener::bind(settings.listen)
                 .await
@@ -172,6 +174,7 @@ impl Gate {
         let services = Arc::new(Services {
             settings,
             policy,
+            budgets,
             tls,
             pool,
             ledger,

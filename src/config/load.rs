@@ -4,7 +4,6 @@
 //! a mistake in it is reported with its line.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::options::{HomeOption, Options};
 use super::prices;
@@ -74,7 +73,6 @@ pub(crate) const DEFAULT_FILE: &str = "tollgate.toml";
 /// [`ConfigError`]: what was found, where, and what should stand there.
 pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigError> {
     let merged = merge(options, home)?;
-    let prices_file = merged.prices_file.clone();
     let mut upstream_proxy = UpstreamProxy::from_options(&merged, |name| std::env::var(name).ok())?;
     if let Some(proxy) = upstream_proxy
         .as_mut()
@@ -91,10 +89,6 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
     let api_base = std::env::var("AISERVICE_API_BASE").ok();
     let mut settings = Settings::from_options(merged, home, api_base.as_deref())?;
     settings.upstream_proxy = upstream_proxy;
-    if let Some(path) = prices_file {
-        let policy = &mut settings.policy;
-        policy.prices = Arc::new(prices::with_file(&policy.prices, &path)?);
-    }
     Ok(settings)
 }
 
@@ -104,11 +98,7 @@ pub fn load(options: &Options, home: &HomeOption) -> Result<Settings, ConfigErro
 /// [`ConfigError`] as for [`load`].
 pub fn load_prices(options: &Options, home: &HomeOption) -> Result<PriceBook, ConfigError> {
     let merged = merge(options, home)?;
-    let book = prices::book(&merged.price)?;
-    match &merged.prices_file {
-        Some(path) => prices::with_file(&book, path),
-        None => Ok(book),
-    }
+    prices::of(&merged)
 }
 
 /// The home directory for commands that only read it.

@@ -7,6 +7,7 @@
 pub mod accounting;
 pub mod admin;
 pub mod aliases;
+pub mod budgets;
 pub mod hosts;
 pub mod limits;
 pub mod load;

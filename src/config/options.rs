@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use serde::{Deserialize, Serialize};
 
+use super::budgets::BudgetOption;
 use super::upstream_proxy::ProxyOption;
 use crate::spend::operator::PriceEntry;
 
@@ -331,6 +332,11 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub price: Vec<PriceEntry>,
+
+    /// `[[budget]]` tables: how much may be consumed
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<BudgetOption>,
 
     /// `[[route]]` tables: prefix and upstream
     #[arg(skip)]

@@ -9,6 +9,7 @@ use super::aliases::Aliases;
 use super::hosts::HostRules;
 use super::settings::RouteRule;
 use crate::spend::PriceBook;
+use crate::spend::budget::Rule;
 use crate::usage::Patterns;
 
 /// The part of the settings that is read anew with the file.
@@ -22,6 +23,8 @@ pub struct Policy {
     pub aliases: Aliases,
     /// What calls cost.
     pub prices: Arc<PriceBook>,
+    /// How much may be consumed.
+    pub budgets: Vec<Rule>,
     /// Shapes of usage that the operator taught.
     pub usage_patterns: Arc<Patterns>,
 }

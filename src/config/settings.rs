@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::accounting::Accounting;
 use super::admin::AdminPort;
 use super::aliases::Aliases;
+use super::budgets;
 use super::hosts::{HostPattern, HostRules};
 use super::limits::{Limits, Timeouts};
 use super::load::ConfigError;
@@ -174,6 +175,7 @@ impl Settings {
             .map(|text| parse_connect_to(text))
             .collect::<Result<_, _>>()?;
         let accounting = Accounting::from_options(&options, &hosts)?;
+        let prices = prices::of(&options)?;
         let limits = Limits::from_options(&options)?;
         let timeouts = Timeouts::from_options(&options)?;
         let admin = AdminPort::from_options(&options)?;
@@ -215,7 +217,8 @@ impl Settings {
                 hosts,
                 routes: routes(&options.route, base.transpose()?)?,
                 aliases: Aliases::new(options.aliases).map_err(|why| invalid("aliases", why))?,
-                prices: Arc::new(prices::book(&options.price)?),
+                budgets: budgets::rules(&options.budget, &prices)?,
+                prices: Arc::new(prices),
                 usage_patterns: usage_patterns(&options.usage_pattern)?,
             },
             limits,

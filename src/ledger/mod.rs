@@ -17,6 +17,7 @@ mod schema;
 pub mod since;
 mod soundness;
 mod span;
+pub mod spending;
 pub mod stats;
 mod store;
 mod sweep;

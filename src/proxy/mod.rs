@@ -56,6 +56,7 @@ use crate::ledger::writer::Ledger;
 use crate::metrics::Metrics;
 use crate::net::pool::UpstreamPool;
 use crate::net::tls_server::ServerConfigs;
+use crate::spend::budget::Budgets;
 use crate::telemetry;
 
 /// What every connection uses; built once by `app`.
@@ -64,6 +65,8 @@ pub struct Services {
     pub settings: Settings,
     /// The part of it that may change: what `settings` says at the start, what the file says since.
     pub policy: Arc<ArcSwap<Policy>>,
+    /// What may still be consumed, under the rules of the policy.
+    pub budgets: Arc<Budgets>,
     /// TLS towards clients: on the port itself and inside tunnels.
     pub tls: ServerConfigs,
     /// Warm upstream connections.
