@@ -17,10 +17,9 @@ use super::redact;
 use super::reply::{Kind, Reply};
 use super::route::Plan;
 use super::settle::{self, Terms};
-use crate::aws::Operation;
 use crate::config::Policy;
-use crate::ledger::{Outcome, UsageRecord};
-use crate::spend::budget::{Admission, Ask, Refusal, RefusalKind, SHADOW_TAG, Spent, Subject};
+use crate::ledger::UsageRecord;
+use crate::spend::budget::{Admission, Ask, Refusal, RefusalKind, SHADOW_TAG, Spent};
 use crate::spend::{PricedCall, Usd};
 use crate::telemetry::Seldom;
 use crate::usage::TokenUsage;
@@ -48,11 +47,10 @@ pub(super) enum NotAdmitted {
     ClientGone,
 }
 
-/// Whether there is anything to ask about a call: there are rules, and it consumes something.
+/// Whether there is anything to ask: it is a call of AWS, and there are rules. One that AWS does not charge for counts as a
+/// call, and for nothing else.
 pub(super) fn concerns(services: &Services, plan: &Plan) -> bool {
-    let call = plan.call.as_ref().filter(|_| plan.observed);
-    !services.budgets.is_empty()
-        && call.is_some_and(|call| !Operation::FREE.contains(&call.operation))
+    !services.budgets.is_empty() && plan.observed && plan.call.is_some()
 }
 
 impl Caller<'_> {
@@ -68,7 +66,7 @@ impl Caller<'_> {
         self.identify(&mut record);
         let budgets = &self.services.budgets;
         // A model that only the body names may be one that a rule is for.
-        if operation.names_model_in_body() || budgets.wants_body(&subject(&record)) {
+        if operation.names_model_in_body() || budgets.wants_body(&record.subject()) {
             self.look(client, &mut reader).await?;
         }
         let whole = match self.plan.framing {
@@ -91,7 +89,7 @@ impl Caller<'_> {
             };
             cost(&record, &terms, &usage, self.policy)
         };
-        let admitted = budgets.admit(&subject(&record), &ask, &price, self.arrival.time);
+        let admitted = budgets.admit(&record.subject(), &ask, &price, self.arrival.time);
         match admitted {
             Ok(admission) => {
                 self.note(&admission);
@@ -166,25 +164,6 @@ fn reply(refusal: &Refusal) -> Reply {
     Reply::new(kind, refusal.message.as_str()).after(refusal.retry_after)
 }
 
-/// Whom and what a record is of.
-fn subject(record: &UsageRecord) -> Subject<'_> {
-    let identity = &record.identity;
-    Subject {
-        access_key_id: identity.access_key_id.as_deref(),
-        account_id: identity.account_id.as_deref(),
-        api_key: identity.api_key.as_deref(),
-        proxy_user: identity.proxy_user.as_deref(),
-        name: identity.name.as_deref(),
-        role: identity.role.as_deref(),
-        model: record.model.as_deref(),
-        model_name: record.model_name.as_deref(),
-        operation: record.operation.as_deref(),
-        region: record.region.as_deref(),
-        route: record.route.as_deref(),
-        tags: &record.tags,
-    }
-}
-
 fn ask(outlook: &Outlook, record: &UsageRecord) -> Ask {
     let model = record.model.as_deref().or(outlook.model.as_deref());
     let generates = !model.is_some_and(generates_nothing);
@@ -198,8 +177,8 @@ fn ask(outlook: &Outlook, record: &UsageRecord) -> Ask {
     }
 }
 
-/// What a usage is to the budgets.
-pub(super) fn spent(usage: &TokenUsage, cost: Option<Usd>) -> Spent {
+/// What a usage is to the budgets while it grows.
+pub(super) fn spent_so_far(usage: &TokenUsage, cost: Option<Usd>) -> Spent {
     Spent {
         input_tokens: usage.input_tokens.unwrap_or(0),
         output_tokens: usage.output_tokens.unwrap_or(0),
@@ -224,16 +203,22 @@ pub(super) fn cost(
 
 /// Settles what a call reserved from its record.
 pub(super) fn settle(admission: Admission, record: &UsageRecord) {
-    if record.outcome == Outcome::Refused {
+    if !record.is_spending() {
         admission.withdraw();
         return;
     }
-    let spent = spent(&record.usage, record.cost.usd);
-    for crossed in admission.settle_record(&record.id, &subject(record), &spent) {
+    for crossed in admission.settle_record(&record.id, &record.subject(), &record.spent()) {
         if let Some(times) = CROSSED.note(&crossed.rule) {
             let (rule, percent) = (crossed.rule, crossed.percent);
             let (spent, limit) = (crossed.spent, crossed.limit);
-            tracing::warn!(rule, percent, spent, limit, times, "a budget has reached a threshold");
+            tracing::warn!(
+                rule,
+                percent,
+                spent,
+                limit,
+                times,
+                "a budget has reached a threshold"
+            );
         }
     }
 }
@@ -262,6 +247,9 @@ impl Lines {
         if lines.len() >= MAX_LINES && !lines.contains_key(what) {
             return None;
         }
-        lines.entry(what.to_owned()).or_default().note(Instant::now())
+        lines
+            .entry(what.to_owned())
+            .or_default()
+            .note(Instant::now())
     }
 }

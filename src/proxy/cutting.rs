@@ -41,7 +41,10 @@ impl Cutter {
         let fields = head.fields();
         let media_type = fields.text_of("content-type").unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
-        let is_open = matches!(framing, MessageFraming::Chunked | MessageFraming::UntilClose);
+        let is_open = matches!(
+            framing,
+            MessageFraming::Chunked | MessageFraming::UntilClose
+        );
         let can_cut = media_type.eq_ignore_ascii_case("application/vnd.amazon.eventstream")
             && fields.first("content-encoding").is_none()
             && is_open;
@@ -100,8 +103,14 @@ impl Cutter {
             }
             let rest = buffer.get(bytes..).unwrap_or_default();
             // Framing between two chunks may be passed octet by octet; it is short.
-            let step = if decoder.ending().least().is_some() { frames.step() } else { 1 };
-            let Some(piece) = rest.get(..step.min(rest.len())).filter(|piece| !piece.is_empty())
+            let step = if decoder.ending().least().is_some() {
+                frames.step()
+            } else {
+                1
+            };
+            let Some(piece) = rest
+                .get(..step.min(rest.len()))
+                .filter(|piece| !piece.is_empty())
             else {
                 return Ok(Taken { bytes, end: None });
             };

@@ -241,7 +241,9 @@ impl<'a> Meter<'a> {
         } = state.open.as_mut()?;
         let usage = observer.as_ref()?.so_far();
         let cost = admission::cost(record, terms, &usage, self.policy);
-        admission.as_mut()?.exceeded(&admission::spent(&usage, cost))
+        admission
+            .as_mut()?
+            .exceeded(&admission::spent_so_far(&usage, cost))
     }
 
     /// A stream that a rule would have ended goes on, for its framing knows no other end.
@@ -392,7 +394,9 @@ impl<'a> Meter<'a> {
                 record.model = seen.model;
             }
         }
-        let attached = attached.into_iter().map(|(tag, value)| (tag.to_owned(), value));
+        let attached = attached
+            .into_iter()
+            .map(|(tag, value)| (tag.to_owned(), value));
         record.tags.extend(attached);
         record.notes.extend(notes.into_iter().map(str::to_owned));
         let told = suspect.as_ref().and_then(Suspect::told);

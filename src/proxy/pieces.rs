@@ -62,7 +62,10 @@ pub(super) fn take(
 }
 
 /// Reads once, at most [`PIECE`] bytes; 0 at the end.
-pub(super) async fn read_piece(reader: &mut ReadHalf<BoxDuplex>, buffer: &mut BytesMut) -> io::Result<usize> {
+pub(super) async fn read_piece(
+    reader: &mut ReadHalf<BoxDuplex>,
+    buffer: &mut BytesMut,
+) -> io::Result<usize> {
     buffer.reserve(PIECE);
     reader.read_buf(buffer).await
 }

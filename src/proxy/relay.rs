@@ -457,7 +457,9 @@ impl Body {
         ranges: &mut Vec<Range<usize>>,
     ) -> Result<Taken, FramingError> {
         match &mut self.cutter {
-            Some(cutter) if cutter.due().is_some() => cutter.take(&mut self.decoder, buffer, ranges),
+            Some(cutter) if cutter.due().is_some() => {
+                cutter.take(&mut self.decoder, buffer, ranges)
+            }
             _ => take(&mut self.decoder, buffer, ranges).map(|bytes| Taken { bytes, end: None }),
         }
     }

@@ -160,7 +160,11 @@ impl Kind {
 
     /// After how long another try may go better, where time alone helps.
     fn retry_after(self) -> Option<Duration> {
-        matches!(self, Self::Overloaded | Self::NoDescriptor | Self::RateLimited).then_some(SOON)
+        matches!(
+            self,
+            Self::Overloaded | Self::NoDescriptor | Self::RateLimited
+        )
+        .then_some(SOON)
     }
 }
 

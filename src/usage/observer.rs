@@ -182,9 +182,9 @@ impl ExchangeObserver {
     /// Whether the answer is a stream, and no error.
     #[must_use]
     pub fn is_good_stream(&self) -> bool {
-        self.response.as_ref().is_some_and(|response| {
-            (200..300).contains(&response.status) && response.is_stream
-        })
+        self.response
+            .as_ref()
+            .is_some_and(|response| (200..300).contains(&response.status) && response.is_stream)
     }
 
     /// What was consumed until now: as it was told, else about as much as the text that was seen, a token for four bytes.

@@ -38,16 +38,37 @@ fn every_family_names_its_longest_answer() {
     for (body, expected) in [
         (r#"{"inferenceConfig": {"maxTokens": 7}}"#, Some(7)),
         (r#"{"inferenceConfig": {"max_new_tokens": 7}}"#, Some(7)),
-        (r#"{"anthropic_version": "x", "max_tokens": 7, "messages": []}"#, Some(7)),
+        (
+            r#"{"anthropic_version": "x", "max_tokens": 7, "messages": []}"#,
+            Some(7),
+        ),
         (r#"{"prompt": "p", "max_tokens_to_sample": 7}"#, Some(7)),
         (r#"{"prompt": "p", "max_gen_len": 7}"#, Some(7)),
-        (r#"{"inputText": "t", "textGenerationConfig": {"maxTokenCount": 7}}"#, Some(7)),
-        (r#"{"prompt": "p", "maxTokens": 7, "numResults": 3}"#, Some(21)),
-        (r#"{"max_tokens": 5, "max_completion_tokens": 7, "n": 2}"#, Some(14)),
+        (
+            r#"{"inputText": "t", "textGenerationConfig": {"maxTokenCount": 7}}"#,
+            Some(7),
+        ),
+        (
+            r#"{"prompt": "p", "maxTokens": 7, "numResults": 3}"#,
+            Some(21),
+        ),
+        (
+            r#"{"max_tokens": 5, "max_completion_tokens": 7, "n": 2}"#,
+            Some(14),
+        ),
         (r#"{"input": "p", "max_output_tokens": 7}"#, Some(7)),
-        (r#"{"prompt": "p", "max_tokens": 7, "num_generations": 1}"#, Some(7)),
-        (r#"{"inputs": "p", "parameters": {"max_new_tokens": 7}}"#, Some(7)),
-        (r#"{"messages": [{"content": [{"text": "max_tokens"}]}]}"#, None),
+        (
+            r#"{"prompt": "p", "max_tokens": 7, "num_generations": 1}"#,
+            Some(7),
+        ),
+        (
+            r#"{"inputs": "p", "parameters": {"max_new_tokens": 7}}"#,
+            Some(7),
+        ),
+        (
+            r#"{"messages": [{"content": [{"text": "max_tokens"}]}]}"#,
+            None,
+        ),
         // Inside of a tool's schema and of what was said it is a word like others.
         (r#"{"tools": [{"input_schema": {"max_tokens": 7}}]}"#, None),
         (r#"{"messages": [{"max_tokens": 7}]}"#, None),
@@ -87,13 +108,19 @@ fn data_counts_by_what_it_is() {
         assert!((1600..1640).contains(&tokens), "{tokens} {}", &image[..60]);
     }
     let pdf = picture(b"%PDF-1.7\n");
-    let document = tokens(format!(r#"{{"document": {{"source": {{"bytes": "{pdf}"}}}}}}"#));
+    let document = tokens(format!(
+        r#"{{"document": {{"source": {{"bytes": "{pdf}"}}}}}}"#
+    ));
     assert!((18_750..18_800).contains(&document), "{document}");
     let words = STANDARD_NO_PAD.encode("some words, ".repeat(1000));
-    let document = tokens(format!(r#"{{"document": {{"source": {{"bytes": "{words}"}}}}}}"#));
+    let document = tokens(format!(
+        r#"{{"document": {{"source": {{"bytes": "{words}"}}}}}}"#
+    ));
     assert!((4000..4030).contains(&document), "{document}");
     // What stands where text stands is read as text, however it looks.
-    let text = tokens(format!(r#"{{"messages": [{{"content": [{{"text": "{png}"}}]}}]}}"#));
+    let text = tokens(format!(
+        r#"{{"messages": [{{"content": [{{"text": "{png}"}}]}}]}}"#
+    ));
     assert!(text >= png.len() as u64 / 3, "{text}");
 }
 
@@ -101,7 +128,10 @@ fn data_counts_by_what_it_is() {
 fn what_was_not_looked_at_counts_by_what_it_is_part_of() {
     let mut bytes = b"\xff\xd8\xff\xe0".to_vec();
     bytes.resize(3000, 0);
-    let begin = format!(r#"{{"image": {{"source": {{"bytes": "{}"#, STANDARD_NO_PAD.encode(&bytes));
+    let begin = format!(
+        r#"{{"image": {{"source": {{"bytes": "{}"#,
+        STANDARD_NO_PAD.encode(&bytes)
+    );
     let of = |body: &str| {
         outlook_of(Operation::Converse, "", body.as_bytes(), Some(10_000_000)).input_tokens
     };
@@ -116,7 +146,10 @@ fn what_was_not_looked_at_counts_by_what_it_is_part_of() {
 
 #[test]
 fn a_coded_body_is_read_and_one_that_cannot_be_counts_for_more() {
-    let body = format!(r#"{{"max_tokens": 9, "prompt": "{}"}}"#, "word ".repeat(2000));
+    let body = format!(
+        r#"{{"max_tokens": 9, "prompt": "{}"}}"#,
+        "word ".repeat(2000)
+    );
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(body.as_bytes()).unwrap();
     let coded = gzip.finish().unwrap();

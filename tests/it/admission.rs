@@ -32,7 +32,11 @@ async fn every_count_is_refused_when_it_is_spent_and_not_before() {
     ] {
         let config = budget(&format!("{limit}\nwindow = \"{window}\""));
         let it = Answered::new(&config).await;
-        assert_eq!(it.call(Door::Connect, &Call::default()).await.text(), ANSWER, "{config}");
+        assert_eq!(
+            it.call(Door::Connect, &Call::default()).await.text(),
+            ANSWER,
+            "{config}"
+        );
         let refused = it.call(Door::Connect, &Call::default()).await;
         refused.assert_typed(status, error_type, code);
         let message = refused.json()["message"].as_str().unwrap().to_owned();
@@ -76,7 +80,10 @@ async fn windows_of_the_calendar_say_when_they_reset() {
         let refused = refused.unwrap();
         refused.assert_typed(status, error_type, code);
         let text = refused.text();
-        assert!(text.contains("resets at") && text.contains(window), "{text}");
+        assert!(
+            text.contains("resets at") && text.contains(window),
+            "{text}"
+        );
         if status == 429 {
             let millis: u64 = refused.field("x-amz-retry-after").unwrap().parse().unwrap();
             let seconds: u64 = refused.field("retry-after").unwrap().parse().unwrap();
@@ -102,10 +109,19 @@ async fn a_rule_is_for_whom_and_what_it_says() {
         ("account = \"*\"", Call::by("AKIAY34FZKBOKMUTVV7A")),
         ("api_key = \"*\"", without(Call::default()).field(bearer)),
         ("user = \"alice\"", Call::default().field(user)),
-        ("name_of_caller = \"nightly *\"", Call::by("AKIAEXAMPLE000000009")),
-        ("model = \"anthropic.*\"", Call::of("anthropic.claude-haiku-4-5-20251001-v1:0")),
-        ("model = \"anthropic.*\"", Call::of("eu.anthropic.claude-haiku-4-5-20251001-v1:0")),
-        ("operation = \"InvokeModel\"", Call::default().action("invoke")),
+        ("alias = \"nightly *\"", Call::by("AKIAEXAMPLE000000009")),
+        (
+            "model = \"anthropic.*\"",
+            Call::of("anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ),
+        (
+            "model = \"anthropic.*\"",
+            Call::of("eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ),
+        (
+            "operation = \"InvokeModel\"",
+            Call::default().action("invoke"),
+        ),
         ("tag = { team = \"a\" }", tagged),
         ("tag = { team = \"a\" }", Call::default().field(metadata)),
     ] {
@@ -113,7 +129,11 @@ async fn a_rule_is_for_whom_and_what_it_says() {
         let config = budget(&format!("{matcher}\nrequests = 0\nwindow = \"24h\""));
         let it = Answered::new(&format!("{aliases}{config}")).await;
         let door = Door::Forward;
-        assert_eq!(it.call(door, &Call::default()).await.status(), 200, "{matcher}");
+        assert_eq!(
+            it.call(door, &Call::default()).await.status(),
+            200,
+            "{matcher}"
+        );
         let refused = it.call(door, &call).await;
         assert_eq!(refused.status(), 403, "{matcher}");
         refused.assert_typed(SPENT.0, SPENT.1, SPENT.2);
@@ -200,7 +220,11 @@ async fn every_door_refuses_in_the_words_of_aws() {
                 assert_eq!(record.outcome, Outcome::Refused);
             }
         }
-        assert_eq!(upstream.connections(), connections, "an upstream saw what was refused");
+        assert_eq!(
+            upstream.connections(),
+            connections,
+            "an upstream saw what was refused"
+        );
         drop(held);
     }
 }
@@ -244,10 +268,17 @@ async fn a_hundred_first_requests_at_once_cannot_overspend_a_budget_of_one() {
         let mut served = upstream.accept().await;
         served.request().await;
         until("ninety-nine are refused", || gate.records().len() == 99).await;
-        assert!(gate.records().iter().all(|record| record.outcome == Outcome::Refused));
+        assert!(
+            gate.records()
+                .iter()
+                .all(|record| record.outcome == Outcome::Refused)
+        );
         assert_eq!(upstream.connections(), 1, "{keys}");
         served
-            .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{ANSWER}", ANSWER.len()))
+            .send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{ANSWER}",
+                ANSWER.len()
+            ))
             .await;
         let mut answered = 0;
         for client in &mut clients {
@@ -262,7 +293,11 @@ async fn what_a_failed_call_reserved_is_free_again() {
     let config = budget("total_tokens = 50\nwindow = \"24h\"");
     let upstream = RawUpstream::tls().await;
     let gate = plan(&config, &upstream).start().await;
-    for answer in ["", "garbage\r\n\r\n", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"] {
+    for answer in [
+        "",
+        "garbage\r\n\r\n",
+        "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",
+    ] {
         let mut client = Door::Connect.open(&gate, BEDROCK).await;
         client.send(Call::default().through(Door::Connect)).await;
         let mut served = upstream.accept().await;
@@ -293,7 +328,8 @@ async fn a_shadow_only_says_what_it_would_have_done_and_a_threshold_that_it_was_
     for _ in 0..4 {
         let mut call = Call::default();
         // No tag of a caller passes for ours.
-        call.body = r#"{"requestMetadata":{"tollgate-budget-shadow":"x"},"messages":[]}"#.to_owned();
+        call.body =
+            r#"{"requestMetadata":{"tollgate-budget-shadow":"x"},"messages":[]}"#.to_owned();
         assert_eq!(it.call(Door::Connect, &call).await.status(), 200);
     }
     let records = it.gate.records();
@@ -301,7 +337,10 @@ async fn a_shadow_only_says_what_it_would_have_done_and_a_threshold_that_it_was_
         .iter()
         .map(|record| tag(record, "tollgate-budget-warning"))
         .collect();
-    assert_eq!(warnings, [None, Some("soft 10%"), Some("soft 10%"), Some("soft 30%")]);
+    assert_eq!(
+        warnings,
+        [None, Some("soft 10%"), Some("soft 10%"), Some("soft 30%")]
+    );
     for record in &records {
         assert_eq!(tag(record, "tollgate-budget-shadow"), Some("the rule"));
         assert_eq!(record.outcome, Outcome::Complete);
@@ -315,28 +354,47 @@ async fn a_model_without_a_price_is_treated_as_its_budget_of_money_says() {
         ("", [403, 403]),
         ("unpriced = \"deny\"", [403, 403]),
         ("unpriced = \"allow\"", [200, 200]),
-        ("unpriced = \"assume = us.amazon.nova-lite-v1:0\"", [200, 403]),
+        (
+            "unpriced = \"assume = us.amazon.nova-lite-v1:0\"",
+            [200, 403],
+        ),
     ] {
-        let config = budget(&format!("usd = \"0.0000048\"\nwindow = \"24h\"\n{unpriced}"));
+        let config = budget(&format!(
+            "usd = \"0.0000048\"\nwindow = \"24h\"\n{unpriced}"
+        ));
         let it = Answered::new(&config).await;
         for status in statuses {
-            let answer = it.call(Door::Connect, &Call::of("example.unheard-of-v1:0")).await;
+            let answer = it
+                .call(Door::Connect, &Call::of("example.unheard-of-v1:0"))
+                .await;
             assert_eq!(answer.status(), status, "{unpriced}: {}", answer.text());
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_free_or_no_call_of_a_model_is_nobodys_budget() {
-    let config = budget("requests = 0\nwindow = \"24h\"");
-    let it = Answered::new(&config).await;
-    let free = Call::default().action("count-tokens");
-    assert_eq!(it.call(Door::Connect, &free).await.status(), 200);
-    let mut client = Door::Connect.open(&it.gate, BEDROCK).await;
-    client
-        .send(format!("GET /anything HTTP/1.1\r\nHost: {BEDROCK}\r\n{}\r\n", authorization(KEY)))
-        .await;
-    assert_eq!(client.answer_to("GET").await.status(), 200);
+async fn what_is_free_counts_as_a_call_only_and_what_is_no_call_for_nothing() {
+    for (keys, status) in [
+        ("total_tokens = 1\nwindow = \"24h\"", 200),
+        ("usd = \"0\"\nwindow = \"24h\"", 200),
+        ("requests = 0\nwindow = \"24h\"", 403),
+    ] {
+        let it = Answered::new(&budget(keys)).await;
+        let free = Call::default().action("count-tokens");
+        assert_eq!(
+            it.call(Door::Connect, &free).await.status(),
+            status,
+            "{keys}"
+        );
+        let mut client = Door::Connect.open(&it.gate, BEDROCK).await;
+        client
+            .send(format!(
+                "GET /anything HTTP/1.1\r\nHost: {BEDROCK}\r\n{}\r\n",
+                authorization(KEY)
+            ))
+            .await;
+        assert_eq!(client.answer_to("GET").await.status(), 200);
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,10 @@ fn rules(on_exceeded: &str) -> String {
 }
 
 fn delta(text: &str) -> Vec<u8> {
-    event("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": text}}))
+    event(
+        "contentBlockDelta",
+        &json!({"contentBlockIndex": 0, "delta": {"text": text}}),
+    )
 }
 
 /// Forty bytes of text a message: ten tokens.
@@ -50,7 +53,10 @@ fn messages(mut content: &[u8]) -> Vec<Message> {
 }
 
 fn header<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
-    let found = message.headers().iter().find(|header| header.name().as_str() == name)?;
+    let found = message
+        .headers()
+        .iter()
+        .find(|header| header.name().as_str() == name)?;
     Some(found.value().as_string().unwrap().as_str())
 }
 
@@ -59,8 +65,16 @@ fn assert_cut(content: &[u8], events: &[Vec<u8>], what: &str) -> usize {
     let messages = messages(content);
     let (last, before) = messages.split_last().unwrap();
     assert_eq!(header(last, ":message-type"), Some("exception"), "{what}");
-    assert_eq!(header(last, ":exception-type"), Some("throttlingException"), "{what}");
-    assert_eq!(header(last, ":content-type"), Some("application/json"), "{what}");
+    assert_eq!(
+        header(last, ":exception-type"),
+        Some("throttlingException"),
+        "{what}"
+    );
+    assert_eq!(
+        header(last, ":content-type"),
+        Some("application/json"),
+        "{what}"
+    );
     let said: serde_json::Value = serde_json::from_slice(last.payload()).unwrap();
     let said = said["message"].as_str().unwrap();
     assert!(said.contains("short"), "{said}");
@@ -72,14 +86,28 @@ fn assert_cut(content: &[u8], events: &[Vec<u8>], what: &str) -> usize {
 fn assert_record(record: &UsageRecord, passed: usize, what: &str) {
     assert_eq!(record.outcome, Outcome::Complete, "{what}");
     assert_eq!(record.status, Some(200));
-    assert_eq!(record.error_type.as_deref(), Some("throttlingException"), "{what}");
-    assert_eq!(record.tags.get("tollgate-rule").map(String::as_str), Some("short"));
-    assert!(record.notes.contains(&"budget-cut".to_owned()), "{what}: {:?}", record.notes);
+    assert_eq!(
+        record.error_type.as_deref(),
+        Some("throttlingException"),
+        "{what}"
+    );
+    assert_eq!(
+        record.tags.get("tollgate-rule").map(String::as_str),
+        Some("short")
+    );
+    assert!(
+        record.notes.contains(&"budget-cut".to_owned()),
+        "{what}: {:?}",
+        record.notes
+    );
     assert_eq!(record.usage.source, Some(UsageSource::Estimated));
     assert!(record.usage.input_tokens.is_some_and(|tokens| tokens > 0));
     let output = record.usage.output_tokens.unwrap();
     let texts = u64::try_from(passed).unwrap() - 1;
-    assert!(output >= texts * 8, "{what}: {output} tokens of {texts} texts");
+    assert!(
+        output >= texts * 8,
+        "{what}: {output} tokens of {texts} texts"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +119,9 @@ async fn a_stream_is_ended_behind_a_whole_message_however_it_is_chunked() {
         let gate = plan(&rules("cut"), &upstream).start().await;
         let (mut client, mut served) = ask(&gate, &upstream).await;
         served
-            .send(format!("HTTP/1.1 200 OK\r\n{TYPE}Transfer-Encoding: chunked\r\n\r\n"))
+            .send(format!(
+                "HTTP/1.1 200 OK\r\n{TYPE}Transfer-Encoding: chunked\r\n\r\n"
+            ))
             .await;
         for piece in stream.chunks(size) {
             // The gate may be gone by then.
@@ -109,7 +139,11 @@ async fn a_stream_is_ended_behind_a_whole_message_however_it_is_chunked() {
         refused.assert_typed(403, "AccessDeniedException", "budget-spent");
         let records = gate.stop().await.records();
         assert_record(&records[0], passed, &what);
-        assert_eq!(records[0].response_bytes, answer.wire.len() as u64, "{what}");
+        assert_eq!(
+            records[0].response_bytes,
+            answer.wire.len() as u64,
+            "{what}"
+        );
     }
 }
 
@@ -170,7 +204,9 @@ async fn a_stream_that_cannot_be_ended_goes_on_and_its_record_says_so() {
         let upstream = RawUpstream::tls().await;
         let gate = plan(&rules(on_exceeded), &upstream).start().await;
         let (mut client, mut served) = ask(&gate, &upstream).await;
-        served.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await;
+        served
+            .send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"))
+            .await;
         // The last message apart: a budget runs out before the end, not with it.
         let (begin, end) = wire.split_at(wire.len() - 40);
         served.send(begin).await;
@@ -202,7 +238,8 @@ async fn server_sent_events_go_on_to_their_end() {
         .await;
     let mut served = upstream.accept().await;
     served.request().await;
-    let opening = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let opening =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     served.send(opening).await;
     client.expect(opening.as_bytes()).await;
     for event in chat_stream() {

@@ -17,7 +17,10 @@ const RULES: &str = "[[budget]]\nname = \"tokens\"\ntotal_tokens = 1000000000\nw
 const BODY: &str = r#"{"messages":[{"role":"user","content":[{"text":"héllo"}]}],"inferenceConfig":{"maxTokens":10}}"#;
 
 fn answer() -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{ANSWER}", ANSWER.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{ANSWER}",
+        ANSWER.len()
+    )
 }
 
 fn head(framing: &str) -> String {
@@ -96,7 +99,10 @@ async fn a_body_longer_than_anybody_looks_at_passes_as_a_whole() {
     let upstream = RawUpstream::tls().await;
     for gate in gates(&upstream).await {
         for (framing, wire) in [
-            (format!("Content-Length: {}", body.len()), body.clone().into_bytes()),
+            (
+                format!("Content-Length: {}", body.len()),
+                body.clone().into_bytes(),
+            ),
             (
                 "Transfer-Encoding: chunked".to_owned(),
                 [&chunk(body.as_bytes())[..], b"0\r\n\r\n"].concat(),
@@ -126,7 +132,10 @@ async fn a_client_that_waits_for_a_100_is_not_waited_for() {
     let upstream = RawUpstream::tls().await;
     let gate = plan(RULES, &upstream).start().await;
     let mut client = Door::Connect.open(&gate, BEDROCK).await;
-    let head = head(&format!("Expect: 100-continue\r\nContent-Length: {}", BODY.len()));
+    let head = head(&format!(
+        "Expect: 100-continue\r\nContent-Length: {}",
+        BODY.len()
+    ));
     client.send(&head).await;
     let mut served = upstream.accept().await;
     served.expect(head.as_bytes()).await;

@@ -63,7 +63,6 @@ impl Ending {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::wire::http1::MessageFraming;
 
     const SENT: &[u8] = b"5\r\nhello\r\n10;x=\"y\"\r\n0123456789abcdef\r\n0\r\nt: u\r\n\r\n";
