@@ -7,14 +7,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::config::Settings;
 use crate::ledger::spending::Rows;
 use crate::ledger::{FILE_NAME, QueryError, Reader};
 use crate::proxy::Services;
-use crate::spend::budget::{Budgets, Rule, Spent, Subject};
+use crate::spend::budget::{Budgets, Report, Rule, Spent, Subject};
 use crate::telemetry::panics;
+
+/// What the admin port says of budgets, and `tollgate budgets` reads.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// A line for each rule and key.
+    pub budgets: Vec<Report>,
+}
+
+impl Told {
+    /// As it is `now`.
+    #[must_use]
+    pub fn now(budgets: &Budgets, now: OffsetDateTime) -> Self {
+        Self {
+            budgets: budgets.report(now),
+        }
+    }
+}
 
 /// The budgets of `settings`, with all that was spent before this gate started.
 pub(super) async fn restored(settings: &Settings) -> Arc<Budgets> {

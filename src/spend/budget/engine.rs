@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::admission::{Admission, Hold};
 use super::refusal::{Met, Refusal, RefusalKind};
-use super::report::Report;
+use super::report::{Report, Total};
 use super::rule::{Asked, Mode, OnExceeded, Rule, is_free};
 use super::state::{Replay, RuleState};
 use super::window::{instant, unix_ms};
@@ -254,6 +254,22 @@ impl Budgets {
             }
         }
         reports
+    }
+
+    /// The same for all keys of each rule together.
+    #[must_use]
+    pub fn totals(&self, now: OffsetDateTime) -> Vec<Total> {
+        let now_ms = unix_ms(now);
+        let rules = self.rules();
+        let mut states = self.lock();
+        let mut totals = Vec::new();
+        for (id, _) in rules.iter() {
+            if let Some(state) = states.by_id.get_mut(id) {
+                state.is_now(now_ms);
+                totals.push(Total::of(state, now_ms));
+            }
+        }
+        totals
     }
 
     /// Takes back what `holds` reserve.

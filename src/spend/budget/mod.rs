@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub use admission::{Admission, Crossed, SHADOW_TAG, WARNING_TAG};
 pub use engine::Budgets;
 pub use refusal::{Refusal, RefusalKind};
-pub use report::Report;
+pub use report::{Report, Total};
 pub use rule::{Counts, Glob, Limit, Match, Mode, OnExceeded, Per, Rule, Unpriced};
 pub use window::{Rolling, Window, Zone};
 

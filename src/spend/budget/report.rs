@@ -43,6 +43,52 @@ pub struct Report {
     pub would_have_refused: u64,
 }
 
+/// A rule and all of its keys together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The rule.
+    pub rule: String,
+    /// What is counted.
+    pub counts: Counts,
+    /// What the settled calls of all keys have spent; money in picodollars, as everything here.
+    pub spent: u128,
+    /// What their running calls have reserved.
+    pub reserved: u128,
+    /// How much there may be for each key.
+    pub limit: u128,
+    /// What the key that has taken most has spent and reserved.
+    pub fullest: u128,
+    /// How many keys there are.
+    pub keys: usize,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// Calls that a rule in shadow would have refused.
+    pub would_have_refused: u64,
+}
+
+impl Total {
+    pub(super) fn of(state: &RuleState, now_ms: i64) -> Self {
+        let mut total = Self {
+            rule: state.rule.name.clone(),
+            counts: state.rule.limit.counts,
+            spent: 0,
+            reserved: 0,
+            limit: state.rule.limit.most.into(),
+            fullest: 0,
+            keys: 0,
+            refused: state.refused,
+            would_have_refused: state.would_have_refused,
+        };
+        for (_, Standing { spent, reserved }) in state.standings(now_ms) {
+            total.spent += spent;
+            total.reserved += reserved;
+            total.fullest = total.fullest.max(spent + reserved);
+            total.keys += usize::from(spent + reserved > 0);
+        }
+        total
+    }
+}
+
 impl Report {
     pub(super) fn of(state: &RuleState, now_ms: i64) -> Vec<Self> {
         let mut keys: Vec<(&Key, Standing)> = state.standings(now_ms).collect();
