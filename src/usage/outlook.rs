@@ -107,7 +107,7 @@ impl OutlookReader {
         }
         if self.is_opaque {
             let bytes = self.came.saturating_add(unseen).saturating_mul(EXPANSION);
-            outlook.input_tokens = unseen_tokens(bytes);
+            outlook.input_tokens = unseen_tokens(0, bytes);
         } else if self.came == 0 && whole.is_none() {
             outlook.input_tokens = UNKNOWN;
         }
@@ -133,9 +133,9 @@ pub(crate) fn generates_nothing(model: &str) -> bool {
         .any(|part| model.contains(part))
 }
 
-/// Tokens of a body that was not looked at.
-fn unseen_tokens(bytes: u64) -> u64 {
-    let text = bytes.min(MAX_TEXT);
+/// Tokens of `bytes` that were not looked at behind so many that were.
+fn unseen_tokens(seen: u64, bytes: u64) -> u64 {
+    let text = bytes.min(MAX_TEXT.saturating_sub(seen));
     text.div_ceil(TEXT)
         .saturating_add((bytes - text).div_ceil(DATA))
 }
@@ -204,7 +204,7 @@ const MEDIA: Place = Place(5);
 
 impl Found {
     fn input_tokens(mut self, unseen: u64) -> u64 {
-        let mut beyond = unseen.div_ceil(DATA);
+        let mut beyond = unseen_tokens(self.bytes, unseen);
         if let Some(string) = &mut self.string
             && unseen > 0
             && string.is_data()

@@ -38,6 +38,7 @@ async fn every_count_is_refused_when_it_is_spent_and_not_before() {
             "{config}"
         );
         let refused = it.call(Door::Connect, &Call::default()).await;
+        assert_eq!(refused.status(), status, "{config}");
         refused.assert_typed(status, error_type, code);
         let message = refused.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains("the rule"), "{message}");

@@ -166,7 +166,8 @@ async fn who_waits_for_a_100_is_refused_without_having_sent_the_body() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_before_its_body_is_there_has_cost_nothing() {
-    for going in Going::ALL {
+    // A reset could be there before the request: nobody would have seen one.
+    for going in [Going::Closing, Going::Cutting] {
         for request in requests() {
             let upstream = RawUpstream::tls().await;
             let gate = plan(RULES, &upstream).start().await;

@@ -98,7 +98,7 @@ mod tests {
             ended += 1;
         }
         // Everywhere but inside the lines of chunks and the trailer section.
-        assert_eq!(ended, 1 + 7 + 18);
+        assert_eq!(ended, 1 + 8 + 19);
     }
 
     #[test]
