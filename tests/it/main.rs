@@ -14,6 +14,7 @@
 
 mod admin;
 mod architecture;
+mod budget_state;
 mod byte_exact_requests;
 mod byte_exact_responses;
 mod ca_commands;

@@ -81,7 +81,7 @@ proptest! {
                     settled.push((at, key, tokens));
                 }
                 Step::Drop(which) if !running.is_empty() => {
-                    running.swap_remove(which % running.len());
+                    drop(running.swap_remove(which % running.len()));
                 }
                 Step::Settle(..) | Step::Drop(_) => {}
                 Step::Wait(seconds) => now += Duration::seconds(seconds),
