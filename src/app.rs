@@ -491,5 +491,6 @@ async fn sweep(services: Arc<Services>) {
         let now = Instant::now();
         services.pool.sweep(now);
         services.load.tell_rest(now);
+        services.budgets.keep_time(OffsetDateTime::now_utc());
     }
 }

@@ -12,7 +12,7 @@
 //! - [`wire`]: bytes ↔ protocol facts. Knows no AWS, no sockets, no clock.
 //! - [`aws`]: what those bytes mean to AWS: signatures, endpoints, operations, model ids, and what must be masked.
 //! - [`usage`]: what a call consumed, told from what passed by.
-//! - [`spend`]: what that cost, and whether it may.
+//! - [`spend`]: what that cost, and what may be spent.
 //! - [`ledger`]: the usage record and where it is kept.
 //! - [`net`]: sockets, certificates, the pool of upstream connections.
 //! - [`proxy`]: the walk itself.

@@ -443,3 +443,7 @@ fn rates(model: &str, prices: &PriceBook) -> Option<(Rate, Rate)> {
     };
     Some((rate(Kind::Input)?, rate(Kind::Output)?))
 }
+
+#[cfg(test)]
+#[path = "budgets_tests.rs"]
+mod tests;

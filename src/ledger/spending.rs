@@ -144,3 +144,111 @@ impl UsageRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::Connection;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::ledger::sample;
+    use crate::ledger::writer::Ledger;
+    use crate::spend::budget::{Budgets, Counts, Limit, Per, Rule, Window, Zone};
+
+    async fn ledger(path: &Path, records: Vec<UsageRecord>) {
+        let ledger = Ledger::open(path).unwrap();
+        for record in records {
+            ledger.commit(record, None).await;
+        }
+        ledger.close().await;
+    }
+
+    fn rule() -> Rule {
+        Rule {
+            name: "cap".to_owned(),
+            matches: Vec::new(),
+            per: vec![Per::Tag("team".to_owned())],
+            limit: Limit {
+                counts: Counts::TotalTokens,
+                most: 100_000,
+            },
+            window: Some(Window::Day(Zone::utc())),
+            warn_at: Vec::new(),
+            mode: crate::spend::budget::Mode::Enforce,
+            on_exceeded: crate::spend::budget::OnExceeded::Finish,
+            unpriced: crate::spend::budget::Unpriced::Deny,
+            assume_output_tokens: 1,
+        }
+    }
+
+    fn full(time: &str) -> UsageRecord {
+        UsageRecord {
+            time: time.to_owned(),
+            ..sample::full()
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_that_were_passed_on_are_read_with_all_that_budgets_look_at() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.db");
+        let record = full("2026-11-22T03:04:05.678Z");
+        let refused = UsageRecord {
+            outcome: Outcome::Refused,
+            ..full("2026-11-22T03:04:06Z")
+        };
+        assert!(record.is_spending() && !refused.is_spending() && !sample::bare().is_spending());
+        let before = full("2026-11-21T23:59:59.999Z");
+        ledger(&path, vec![record.clone(), refused, sample::bare(), before]).await;
+        let since = datetime!(2026-11-22 0:00 UTC).unix_timestamp() * 1000;
+        for tags in [true, false] {
+            let mut seen = 0;
+            let mut each = |id: &str, at_ms: i64, subject: &Subject<'_>, spent: &Spent| {
+                assert_eq!((id, at_ms), (record.id.as_str(), since + 11_045_678));
+                let expected = record.subject();
+                assert_eq!(subject.tags.is_empty(), !tags);
+                let untagged = |subject: &Subject<'_>| {
+                    let tags = &BTreeMap::new();
+                    format!("{:?}", Subject { tags, ..*subject })
+                };
+                assert_eq!(untagged(subject), untagged(&expected));
+                assert_eq!(*spent, record.spent());
+                seen += 1;
+            };
+            let reader = Reader::open(&path).unwrap();
+            let rows = reader.spending(since, tags, &mut each).unwrap();
+            assert_eq!((rows.read, rows.left_out, seen), (1, 0, 1));
+        }
+        let plan = Reader::open(&path).unwrap().spending_plan().unwrap();
+        assert!(plan.contains("exchange_time"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_nobody_understands_is_left_out_and_the_others_count() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.db");
+        let records = (1..=4).map(|second| full(&format!("2026-11-22T00:00:0{second}Z")));
+        ledger(&path, records.collect()).await;
+        let foreign = Connection::open(&path).unwrap();
+        let changes = "UPDATE exchange SET total_tokens = 'many' WHERE seq = 1;
+             UPDATE exchange SET model = x'ff00' WHERE seq = 2;
+             UPDATE exchange SET tags = 'no JSON', total_tokens = -5 WHERE seq = 3;";
+        foreign.execute_batch(changes).unwrap();
+        let budgets = Budgets::new(vec![rule()]);
+        let mut each = |id: &str, at_ms: i64, subject: &Subject<'_>, spent: &Spent| {
+            budgets.replay_row(id, subject, spent, at_ms);
+        };
+        let rows = Reader::open(&path).unwrap().spending(0, true, &mut each);
+        let rows = rows.unwrap();
+        assert_eq!((rows.read, rows.left_out), (2, 2));
+        let reports = budgets.report(datetime!(2026-11-22 12:00 UTC));
+        assert_eq!(reports.len(), 1);
+        assert_eq!(
+            reports[0].key.as_ref().unwrap()["tag:team"].as_deref(),
+            Some("search")
+        );
+        assert_eq!(reports[0].spent, "5612");
+    }
+}

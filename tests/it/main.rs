@@ -16,6 +16,7 @@ mod admin;
 mod admission;
 mod architecture;
 mod budget_cuts;
+mod budget_state;
 mod byte_exact_requests;
 mod byte_exact_responses;
 mod ca_commands;

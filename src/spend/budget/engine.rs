@@ -126,7 +126,6 @@ impl Budgets {
                 continue;
             };
             state.saw(at_ms);
-            state.sweep_now_and_then();
             let rule = Arc::clone(&state.rule);
             let place = state.place(key, at_ms);
             let standing = state.standing(&place);
@@ -238,6 +237,19 @@ impl Budgets {
     #[must_use]
     pub fn uses_tags(&self) -> bool {
         self.rules().iter().any(|(_, rule)| rule.uses_tags())
+    }
+
+    /// What time it is. To be told every now and then, so that what is over is forgotten, and a clock that was set back is
+    /// believed.
+    pub fn keep_time(&self, now: OffsetDateTime) {
+        if !self.is_empty() {
+            let now_ms = unix_ms(now);
+            let mut states = self.lock();
+            states
+                .by_id
+                .values_mut()
+                .for_each(|state| state.is_now(now_ms));
+        }
     }
 
     /// What is spent, reserved and left under each rule for each of its keys, when it is `now`.

@@ -18,6 +18,15 @@ mod rule;
 mod state;
 mod window;
 
+#[cfg(test)]
+mod engine_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod window_tests;
+
 use std::collections::BTreeMap;
 
 pub use admission::{Admission, Crossed, SHADOW_TAG, WARNING_TAG};

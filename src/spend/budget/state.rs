@@ -93,21 +93,16 @@ impl RuleState {
         }
     }
 
-    /// A call arrived at `at_ms`. A clock that was set back is believed once it is far behind.
+    /// A call arrived at `at_ms`, perhaps a while ago.
     pub(super) fn saw(&mut self, at_ms: i64) {
-        let far_behind = at_ms
-            < self
-                .latest_ms
-                .saturating_sub(self.grace_ms().saturating_mul(2));
-        if at_ms > self.latest_ms || far_behind {
-            self.latest_ms = at_ms;
-        }
+        self.latest_ms = self.latest_ms.max(at_ms);
+        self.sweep_now_and_then();
     }
 
-    /// What time it is, from somebody who knows.
+    /// What time it is, from somebody who knows: a clock that was ahead and is set right again is believed.
     pub(super) fn is_now(&mut self, now_ms: i64) {
         self.latest_ms = now_ms;
-        self.sweep();
+        self.sweep_now_and_then();
     }
 
     /// Where a call that arrived at `at_ms` is counted.
@@ -203,7 +198,7 @@ impl RuleState {
     }
 
     /// Forgets what is over; not with every call, for there may be many keys.
-    pub(super) fn sweep_now_and_then(&mut self) {
+    fn sweep_now_and_then(&mut self) {
         let length = self
             .rule
             .window
