@@ -77,25 +77,9 @@ pub async fn run(
     };
 
     if admission::concerns(services, &plan) {
-        let caller = Caller {
-            services,
-            policy,
-            arrival,
-            head,
-            plan: &plan,
-            meter: &meter,
-        };
-        match Box::pin(caller.admit(client)).await {
-            Ok(()) => {}
-            Err(NotAdmitted::Refused(reply)) => {
-                take_body(client, &meter, plan.framing);
-                return answer.give(&reply, writer).await;
-            }
-            Err(NotAdmitted::ClientGone) => {
-                let aborted = meter.settle(Outcome::ClientAborted, false);
-                services.record(aborted).await;
-                return Afterwards::Drop;
-            }
+        let sides = (&mut *client, &mut *writer);
+        if let Err(afterwards) = Box::pin(admit(&answer, policy, &plan, sides)).await {
+            return afterwards;
         }
     }
 
@@ -109,11 +93,7 @@ pub async fn run(
         biased;
         checked_out = services.pool.check_out(&plan.origin, reach) => checked_out,
         // Nothing has been sent yet: a client that hangs up now has cost nothing.
-        () = client.gone() => {
-            let aborted = meter.settle(Outcome::ClientAborted, false);
-            services.record(aborted).await;
-            return Afterwards::Drop;
-        }
+        () = client.gone() => return answer.to_nobody().await,
         () = services.cut() => return answer.give(&stopping(), writer).await,
     };
     let mut upstream = match checked_out {
@@ -160,12 +140,35 @@ pub async fn run(
             // The upstream must see the end now, not when the ledger has answered.
             drop(upstream);
             if drained {
-                let aborted = meter.settle(Outcome::ClientAborted, false);
-                services.record(aborted).await;
-                return Afterwards::Drop;
+                return answer.to_nobody().await;
             }
             conclude(broken, half_closed, cut, &answer, writer).await
         }
+    }
+}
+
+/// Asks the budgets about a call. Whom they turn away is answered, if it is still there.
+async fn admit(
+    answer: &Answer<'_>,
+    policy: &Policy,
+    plan: &Plan,
+    (client, writer): (&mut ClientReader, &mut WriteHalf<BoxDuplex>),
+) -> Result<(), Afterwards> {
+    let caller = Caller {
+        services: answer.services,
+        policy,
+        arrival: answer.arrival,
+        head: answer.head,
+        plan,
+        meter: answer.meter,
+    };
+    match caller.admit(client).await {
+        Ok(()) => Ok(()),
+        Err(NotAdmitted::Refused(reply)) => {
+            take_body(client, answer.meter, plan.framing);
+            Err(answer.give(&reply, writer).await)
+        }
+        Err(NotAdmitted::ClientGone) => Err(answer.to_nobody().await),
     }
 }
 
@@ -313,6 +316,13 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
+    /// The client is gone: it is recorded, and there is nothing to say.
+    async fn to_nobody(&self) -> Afterwards {
+        let aborted = self.meter.settle(Outcome::ClientAborted, false);
+        self.services.record(aborted).await;
+        Afterwards::Drop
+    }
+
     async fn give(&self, reply: &Reply, writer: &mut WriteHalf<BoxDuplex>) -> Afterwards {
         // Without the body's end in hand, what follows could be taken for a request.
         let close = !self.meter.is_request_complete() || !client_persists(self.head);

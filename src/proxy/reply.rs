@@ -111,24 +111,9 @@ impl Kind {
                 "no-route",
                 Outcome::Refused,
             ),
-            Self::Denied => row(
-                StatusCode::FORBIDDEN,
-                "AccessDeniedException",
-                "host-denied",
-                Outcome::Refused,
-            ),
-            Self::Forbidden => row(
-                StatusCode::FORBIDDEN,
-                "AccessDeniedException",
-                "access-denied",
-                Outcome::Refused,
-            ),
-            Self::BudgetSpent => row(
-                StatusCode::FORBIDDEN,
-                "AccessDeniedException",
-                "budget-spent",
-                Outcome::Refused,
-            ),
+            Self::Denied => denied("host-denied"),
+            Self::Forbidden => denied("access-denied"),
+            Self::BudgetSpent => denied("budget-spent"),
             Self::RateLimited => row(
                 StatusCode::TOO_MANY_REQUESTS,
                 "ThrottlingException",
@@ -171,6 +156,15 @@ impl Kind {
 /// Where nobody knows better.
 const SOON: Duration = Duration::from_secs(1);
 
+fn denied(code: &'static str) -> Row {
+    Row {
+        status: StatusCode::FORBIDDEN,
+        error_type: "AccessDeniedException",
+        code,
+        outcome: Outcome::Refused,
+    }
+}
+
 fn unavailable(code: &'static str) -> Row {
     Row {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -197,7 +191,7 @@ impl Reply {
     #[must_use]
     pub fn after(self, pause: Option<Duration>) -> Self {
         Self {
-            retry_after: self.retry_after.and(pause.or(self.retry_after)),
+            retry_after: self.retry_after.map(|soon| pause.unwrap_or(soon)),
             ..self
         }
     }

@@ -387,10 +387,7 @@ fn is_text(begin: &[u8]) -> bool {
         // Cut inside a character.
         Err(error) => error.error_len().is_none(),
     };
-    !begin.is_empty()
-        && !begin.starts_with(b"%PDF")
-        && is_utf8
-        && !begin.iter().any(|octet| is_control(octet))
+    !begin.is_empty() && !begin.starts_with(b"%PDF") && is_utf8 && !begin.iter().any(is_control)
 }
 
 fn is_base64(octet: u8) -> bool {

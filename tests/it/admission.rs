@@ -38,14 +38,14 @@ async fn every_count_is_refused_when_it_is_spent_and_not_before() {
             "{config}"
         );
         let refused = it.call(Door::Connect, &Call::default()).await;
-        assert_eq!(refused.status(), status, "{config}");
+        let records = it.gate.records();
+        assert_eq!(refused.status(), status, "{config}: {records:#?}");
         refused.assert_typed(status, error_type, code);
         let message = refused.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains("the rule"), "{message}");
         assert_eq!(refused.field("retry-after").is_some(), status == 429);
         assert_eq!(refused.field("x-amz-retry-after").is_some(), status == 429);
         assert_eq!(it.served(), 1, "{config}");
-        let records = it.gate.records();
         assert_eq!(records[0].outcome, Outcome::Complete);
         assert_eq!(tag(&records[0], "tollgate-rule"), None);
         let record = &records[1];
