@@ -196,3 +196,32 @@ def test_a_stream_that_is_cut_throws_in_javascript(budgeted, run):
         assert error["name"] == expected, (name, error)
     for record in records:
         assert ("budget-cut" in record["notes"]) == record["stream"]
+
+
+def spent_by(gate, *arguments):
+    """What `tollgate budgets` says is spent, by rule and key, and where it has that from."""
+    lines = [json.loads(line) for line in gate.tollgate("budgets", "--json", *arguments).splitlines()]
+    return {line["source"] for line in lines}, {(line["rule"], json.dumps(line["key"])): line["spent"] for line in lines}
+
+
+def test_what_is_spent_is_the_ledgers_sum_also_after_a_kill(tmp_path):
+    file = tmp_path / "tollgate.toml"
+    file.write_text(CONFIGURATION)
+    with Gate("--config", file, "--admin", "127.0.0.1:0") as gate:
+        keys = [credentials.ACCESS_KEY, credentials.SESSION]
+        for client in [client_of(gate, keys=key) for key in keys for _ in range(3)]:
+            converse(client, DAILY)
+            with pytest.raises(client.exceptions.AccessDeniedException):
+                converse(client, CLOSED)
+        sums = {}
+        for record in gate.records():
+            if record["model"] == DAILY:
+                key = record["identity"]["access_key_id"]
+                sums[key] = sums.get(key, 0) + record["usage"]["total_tokens"]
+        assert len(sums) == 2
+        sources, spent = spent_by(gate)
+        assert sources == {"gate"}
+        for key, total in sums.items():
+            assert spent["daily tokens", json.dumps({"access_key": key})] == str(total)
+        gate.kill()
+        assert spent_by(gate, "--config", file) == ({"ledger"}, spent)

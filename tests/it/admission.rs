@@ -1,9 +1,13 @@
 //! What a budget does not allow is refused at once and reaches nobody: every kind of limit, whoever and whatever it is
 //! for, at every door; and what it allows passes.
 
+use tollgate::config::HostPattern;
 use tollgate::ledger::{Outcome, UsageRecord};
 
-use crate::support::budgets::{ANSWER, Answered, Call, KEY, NOVA, OTHER_KEY, authorization, plan};
+use crate::callers::{ROLE, SESSION, STS, assume_role};
+use crate::support::budgets::{
+    ANSWER, Answered, Call, KEY, NOVA, OTHER_KEY, authorization, in_home, plan,
+};
 use crate::support::{BEDROCK, Door, End, RawUpstream, until};
 
 const SPENT: (u16, &str, &str) = (403, "AccessDeniedException", "budget-spent");
@@ -151,6 +155,49 @@ async fn a_rule_is_for_whom_and_what_it_says() {
         let answer = it.call(door, &Call::default()).await;
         assert_eq!(answer.status(), status, "{matcher}");
     }
+}
+
+#[tokio::test]
+async fn a_rule_is_for_the_role_that_sts_named() {
+    let config = budget("role = \"*:assumed-role/search/*\"\nrequests = 0\nwindow = \"24h\"");
+    let upstream = RawUpstream::tls_for(STS).await;
+    let gate = plan(&config, &upstream)
+        .with(|settings| {
+            settings.policy.hosts.intercept = vec![HostPattern::parse(STS).unwrap()];
+        })
+        .start()
+        .await;
+    assume_role(&gate, &upstream).await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client.send(Call::by(SESSION).through(Door::Connect)).await;
+    client
+        .answer()
+        .await
+        .assert_typed(SPENT.0, SPENT.1, SPENT.2);
+    let record = gate.records().pop().unwrap();
+    assert_eq!(record.identity.role.as_deref(), Some(ROLE));
+}
+
+#[tokio::test]
+async fn what_was_spent_is_spent_for_the_next_gate_in_the_same_home() {
+    let config = budget("per = [\"access_key\"]\ntotal_tokens = 60\nwindow = \"24h\"");
+    let it = Answered::new(&config).await;
+    for status in [200, 200, 200, 403] {
+        let answer = it.call(Door::Connect, &Call::default()).await;
+        assert_eq!(answer.status(), status, "{}", answer.text());
+    }
+    let home = it.stop().await;
+    let upstream = RawUpstream::tls().await;
+    let gate = in_home(home, &config, &upstream).start().await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client.send(Call::default().through(Door::Connect)).await;
+    let refused = client.answer().await;
+    refused.assert_typed(SPENT.0, SPENT.1, SPENT.2);
+    assert!(refused.text().contains("27 of 60"), "{}", refused.text());
+    client
+        .send(Call::by(OTHER_KEY).through(Door::Connect))
+        .await;
+    upstream.accept().await.request().await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tollgate::config::{Options, Settings};
 
@@ -62,16 +63,23 @@ impl Answered {
     }
 }
 
-impl Drop for Answered {
-    fn drop(&mut self) {
+impl Answered {
+    /// Stops the gate and gives its home.
+    pub(crate) async fn stop(self) -> TempDir {
         self.answering.abort();
+        self.gate.stop().await.home()
     }
 }
 
 /// A gate before `upstream` with the policy that `config` says.
 pub(crate) fn plan(config: &str, upstream: &RawUpstream) -> Plan {
+    in_home(tempfile::tempdir().unwrap(), config, upstream)
+}
+
+/// The same in a home that was used before.
+pub(crate) fn in_home(home: TempDir, config: &str, upstream: &RawUpstream) -> Plan {
     let configured = configured(config);
-    Plan::new().before(upstream).with(|settings| {
+    Plan::in_home(home).before(upstream).with(|settings| {
         let hosts = settings.policy.hosts.clone();
         settings.policy = configured.policy;
         settings.policy.hosts = hosts;
