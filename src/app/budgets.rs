@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::sync::Mutex;
 
 use crate::config::Settings;
 use crate::ledger::spending::Rows;
@@ -45,6 +46,7 @@ pub(super) async fn restored(settings: &Settings) -> Arc<Budgets> {
 /// Puts `rules` in the place of those that hold. Rules that did not change keep what they know; for the others the ledger
 /// is read, while calls go on.
 pub async fn replace(services: &Services, rules: &[Rule]) {
+    let _turn = REPLACING.lock().await;
     warn_of_retention(&services.settings, rules);
     if services.budgets.replace(rules.to_vec()) {
         // What was settled before is on its way to the ledger.
@@ -52,6 +54,9 @@ pub async fn replace(services: &Services, rules: &[Rule]) {
         read(&services.budgets, &services.settings).await;
     }
 }
+
+/// Rules are replaced one set after the other: rows that are read for one must not count for the next.
+static REPLACING: Mutex<()> = Mutex::const_new(());
 
 async fn read(budgets: &Arc<Budgets>, settings: &Settings) {
     let path = settings.home.join(FILE_NAME);
@@ -106,17 +111,24 @@ pub fn replay(budgets: &Budgets, path: &Path, now: OffsetDateTime) -> Result<Row
 
 /// What is removed from the ledger before its window is over is spent again after a restart.
 fn warn_of_retention(settings: &Settings, rules: &[Rule]) {
-    let Some(age) = settings.ledger.retention.age else {
-        return;
-    };
-    let kept_ms = age.whole_milliseconds();
-    for rule in rules {
-        let longest = rule.window.as_ref().map(|window| window.longest_ms());
-        if longest.is_some_and(|longest_ms| i128::from(longest_ms) > kept_ms) {
-            tracing::warn!(
-                rule = rule.name,
-                "this budget's window is longer than --retain keeps records: a restart forgets what was spent before"
-            );
-        }
+    for rule in longer_than_kept(settings, rules) {
+        tracing::warn!(
+            rule = rule.name,
+            "this budget's window is longer than --retain keeps records: a restart forgets what was spent before"
+        );
     }
+}
+
+/// Those of `rules` whose windows are longer than records are kept.
+pub fn longer_than_kept<'a>(
+    settings: &Settings,
+    rules: &'a [Rule],
+) -> impl Iterator<Item = &'a Rule> {
+    let kept = settings.ledger.retention.age;
+    rules.iter().filter(move |rule| {
+        let longest = rule.window.as_ref().map(|window| window.longest_ms());
+        longest
+            .zip(kept)
+            .is_some_and(|(longest_ms, kept)| i128::from(longest_ms) > kept.whole_milliseconds())
+    })
 }

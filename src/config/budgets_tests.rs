@@ -11,6 +11,7 @@ fn checked(file: &str) -> Result<Vec<Rule>, String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "every key once")]
 fn every_key_is_understood() {
     let file = r#"
         [[budget]]
@@ -107,6 +108,7 @@ fn every_key_is_understood() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case")]
 fn what_is_wrong_is_said_with_its_table_and_key_and_what_should_stand_there() {
     let table = |keys: &str| format!("[[budget]]\nname = \"a\"\n{keys}\n");
     let day = |keys: &str| table(&format!("window = \"day\"\n{keys}"));
@@ -223,4 +225,16 @@ fn what_is_wrong_is_said_with_its_table_and_key_and_what_should_stand_there() {
 #[test]
 fn without_a_table_there_is_no_rule() {
     assert_eq!(checked("").unwrap(), []);
+}
+
+#[test]
+fn the_examples_of_the_page_are_valid() {
+    let page = include_str!("../../docs/budgets.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert_eq!(checked(example).unwrap().len(), 6);
+    let page = include_str!("../../docs/configuration.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert_eq!(checked(example).unwrap().len(), 1);
 }

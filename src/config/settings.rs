@@ -144,15 +144,7 @@ impl Settings {
         api_base: Option<&str>,
     ) -> Result<Self, ConfigError> {
         let listen_is_explicit = options.listen.is_some();
-        let listen = match &options.listen {
-            None => DEFAULT_LISTEN,
-            Some(text) => parse_listen(text).ok_or_else(|| {
-                invalid(
-                    "listen",
-                    format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
-                )
-            })?,
-        };
+        let listen = listen(options.listen.as_deref())?;
         if !listen.ip().is_loopback() && !options.allow_anonymous.unwrap_or_default() {
             return Err(invalid(
                 "listen",
@@ -241,6 +233,18 @@ impl Settings {
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
     let why = mask::word(&why).into_owned();
     ConfigError::Invalid { option, why }
+}
+
+fn listen(text: Option<&str>) -> Result<SocketAddr, ConfigError> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_LISTEN);
+    };
+    parse_listen(text).ok_or_else(|| {
+        invalid(
+            "listen",
+            format!("`{text}` is not ADDR:PORT, as in 127.0.0.1:5380 or [::1]:5380"),
+        )
+    })
 }
 
 fn patterns(name: &'static str, list: &[String]) -> Result<Vec<HostPattern>, ConfigError> {

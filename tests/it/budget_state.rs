@@ -53,13 +53,14 @@ fn post(key: usize) -> String {
     )
 }
 
+/// The connection is not used again: the next call is accepted like the first.
 fn answer(tokens: u64) -> String {
     let body = format!(
         r#"{{"usage":{{"inputTokens":{tokens},"outputTokens":2,"totalTokens":{}}}}}"#,
         tokens + 2
     );
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
@@ -178,7 +179,7 @@ async fn killed_at_any_instant_nothing_is_spent_twice_or_forgotten() {
         // Killed with one call that waits, one whose answer is on its way, and several that are being answered.
         let waiting = begin(&process, &upstream, 1).await;
         let (half, mut half_served) = begin(&process, &upstream, 2).await;
-        half_served.send(&answer(1000)[..100]).await;
+        half_served.send(&answer(1000).as_bytes()[..100]).await;
         let mut ending = JoinSet::new();
         for key in 4..10 {
             let (client, mut served) = begin(&process, &upstream, key).await;

@@ -190,6 +190,13 @@ impl Budgets {
         Ok(admission)
     }
 
+    /// The record of a call that was admitted before there were rules: it counts as a replay of the ledger would count it.
+    pub fn count(&self, id: &str, subject: &Subject<'_>, spent: &Spent, at: OffsetDateTime) {
+        if !self.is_empty() {
+            self.settle(&[], (id, unix_ms(at)), subject, spent, |_, _, _| {});
+        }
+    }
+
     /// A row of the ledger whose time is `at`, under every rule that waits for rows.
     pub fn replay(&self, subject: &Subject<'_>, spent: &Spent, at: OffsetDateTime) {
         self.replay_row("", subject, spent, unix_ms(at));

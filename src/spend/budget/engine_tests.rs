@@ -78,6 +78,7 @@ fn a_hundred_first_calls_at_once_cannot_overspend_a_budget_of_one() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case")]
 fn a_refusal_names_the_rule_what_is_spent_the_limit_and_when_it_resets() {
     let zone = || Zone::named("Europe/Berlin").unwrap();
     let daily = Rule {
@@ -624,6 +625,8 @@ fn rules_that_measure_the_same_keep_what_they_know_and_others_wait_for_the_ledge
     budgets.replayed();
     budgets.replay(&subject("AKIA1"), &spent(1000, 0), NOON);
     assert_eq!(standing(&budgets), are("45", "0"));
+    budgets.count("unadmitted", &subject("AKIA1"), &spent(3, 0), NOON);
+    assert_eq!(standing(&budgets), are("48", "0"));
     budgets.replace(Vec::new());
     assert!(budgets.is_empty() && budgets.report(NOON).is_empty());
     assert!(admit(&budgets, "AKIA1", ask(1_000_000, 0), NOON).is_ok());

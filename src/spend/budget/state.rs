@@ -223,17 +223,16 @@ impl RuleState {
     }
 
     fn slot(&mut self, place: &Place) -> &mut Slot {
-        let to_ms = self.span(place.slot).to_ms;
+        let window = self.rule.window.as_ref();
         let slots = self.keys.entry(place.key.clone()).or_default();
-        slots.entry(place.slot).or_insert(Slot {
-            to_ms,
+        slots.entry(place.slot).or_insert_with(|| Slot {
+            to_ms: span(window, place.slot).to_ms,
             ..Slot::default()
         })
     }
 
     fn span(&self, at_ms: i64) -> Span {
-        let window = self.rule.window.as_ref();
-        window.map_or(ALWAYS, |window| window.slot(at_ms))
+        span(self.rule.window.as_ref(), at_ms)
     }
 
     fn begins(&self, slot: i64) -> i64 {
@@ -250,4 +249,8 @@ impl RuleState {
     fn counted_at(&self, at_ms: i64) -> i64 {
         at_ms.max(self.latest_ms.saturating_sub(self.grace_ms()))
     }
+}
+
+fn span(window: Option<&Window>, at_ms: i64) -> Span {
+    window.map_or(ALWAYS, |window| window.slot(at_ms))
 }

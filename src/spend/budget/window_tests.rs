@@ -23,6 +23,7 @@ fn rolling(text: &str) -> Window {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case")]
 fn days_and_months_follow_the_clocks_of_their_zone() {
     let berlin = || zone("Europe/Berlin");
     for (window, at, from, to, hours) in [
