@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use time::OffsetDateTime;
+use tollgate::app::budgets::replay;
 use tollgate::cli::{export, log, show, stats};
+use tollgate::config::{Options, Settings};
 use tollgate::ledger::{FILE_NAME, Ledger, UsageRecord};
+use tollgate::spend::budget::Budgets;
 
 mod records;
 
@@ -64,6 +67,7 @@ fn main() -> Result<(), Failure> {
     writeln!(out, "{:<44} {:>9.1} MB", "size", millions(size))?;
     logs(&mut out, home.path(), now)?;
     sums(&mut out, home.path(), now)?;
+    budgets(&mut out, home.path(), now)?;
     exports(&mut out, home.path(), now)
 }
 
@@ -122,6 +126,36 @@ fn sums(out: &mut impl Write, home: &Path, now: OffsetDateTime) -> Result<(), Fa
         let parsed = Stats::try_parse_from(args)?.args;
         timed(out, &args.join(" "), || {
             stats::print(&parsed, home, now, &mut io::sink())
+        })?;
+    }
+    Ok(())
+}
+
+/// What a start takes longer for budgets.
+fn budgets(out: &mut impl Write, home: &Path, now: OffsetDateTime) -> Result<(), Failure> {
+    for (name, rules) in [
+        ("budgets, one of a day", &[("day", "access_key")][..]),
+        ("budgets, one of 30 days", &[("30d", "access_key")]),
+        (
+            "budgets, three of 30 days, one by tag",
+            &[("30d", "access_key"), ("30d", "tag:team"), ("30d", "model")],
+        ),
+    ] {
+        let tables: String = rules
+            .iter()
+            .map(|(window, per)| {
+                format!(
+                    "[[budget]]\nname = \"{per}\"\nusd = \"1000\"\nwindow = \"{window}\"\nper = [\"{per}\"]\n"
+                )
+            })
+            .collect();
+        let options: Options = toml::from_str(&tables)?;
+        let rules = Settings::from_options(options, home.to_owned(), None)?
+            .policy
+            .budgets;
+        timed(out, name, || {
+            let budgets = Budgets::new(rules.clone());
+            replay(&budgets, &home.join(FILE_NAME), now).map(|_| ())
         })?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! stop future resolves, then lets what runs finish.
 
 mod asking;
+pub mod budgets;
 pub mod reload;
 mod watching;
 
@@ -151,6 +152,7 @@ impl Gate {
         )?;
         let tls = asking::prepare(&settings, tls)?;
         let ledger = Ledger::open_with(&settings.home.join(FILE_NAME), &settings.ledger)?;
+        let budgets = budgets::restored(&settings).await;
         let listener =
             TcpListener::bind(settings.listen)
                 .await
@@ -181,6 +183,7 @@ impl Gate {
         let services = Arc::new(Services {
             settings,
             policy,
+            budgets,
             tls,
             pool,
             ledger,
@@ -519,5 +522,6 @@ async fn sweep(services: Arc<Services>) {
         let now = Instant::now();
         services.pool.sweep(now);
         services.load.tell_rest(now);
+        services.budgets.keep_time(OffsetDateTime::now_utc());
     }
 }

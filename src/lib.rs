@@ -3,8 +3,8 @@
 //! A request goes through the house once, front to back:
 //!
 //! ```text
-//! accept → sniff → (TLS) → read head → route → check out → relay ⇄ observe → settle → price → record
-//! net      wire    net     wire        proxy   net         proxy   usage     proxy    spend   ledger
+//! accept → sniff → (TLS) → read head → route → admit → check out → relay ⇄ observe → settle → price → record
+//! net      wire    net     wire        proxy   spend   net         proxy   usage     proxy    spend   ledger
 //! ```
 //!
 //! The rooms, from the pure ones up. Imports go downwards only.
@@ -12,7 +12,7 @@
 //! - [`wire`]: bytes ↔ protocol facts. Knows no AWS, no sockets, no clock.
 //! - [`aws`]: what those bytes mean to AWS: signatures, endpoints, operations, model ids, and what must be masked.
 //! - [`usage`]: what a call consumed, told from what passed by.
-//! - [`spend`]: what that cost.
+//! - [`spend`]: what that cost, and what may be spent.
 //! - [`ledger`]: the usage record and where it is kept.
 //! - [`net`]: sockets, certificates, the pool of upstream connections.
 //! - [`proxy`]: the walk itself.

@@ -6,6 +6,7 @@
 //! spelling of Prometheus; the others begin with `tollgate_`. Label values are bounded in number: models by `labels`,
 //! everything else by tables of ours. How the text is asked for is left to `admin`.
 
+mod budgets;
 mod labels;
 mod levels;
 #[cfg(target_os = "linux")]
@@ -92,9 +93,12 @@ const CALL: &[&str] = &[
     "gen_ai_request_model",
 ];
 
+/// What a budget is told apart by: its name, and what it counts. Keys are no labels.
+const BUDGET: &[&str] = &["counts", "rule"];
+
 #[rustfmt::skip]
 mod rows {
-    use super::{CALL, Kind, Row, counter, gauge, histogram};
+    use super::{BUDGET, CALL, Kind, Row, counter, gauge, histogram};
 
     pub(super) const EXCHANGES: Row = counter("tollgate_exchanges_total", &["entry", "operation", "outcome", "status"],
         "Exchanges, as many as there are records, by door, operation of AWS, how they ended, and class of the status");
@@ -156,6 +160,18 @@ mod rows {
         "Records that were lost: no room for them while the ledger could not be written, or refused by it");
     pub(super) const LOST_PAYLOADS: Row = counter("tollgate_ledger_lost_payloads_total", &[],
         "Payloads that were lost, those of lost records among them");
+    pub(super) const BUDGET_SPENT: Row = Row { name: "tollgate_budget_spent", kind: Kind::Gauge, labels: BUDGET,
+        help: "What settled calls have spent in the present window of a budget, all of its keys together; money in US dollars" };
+    pub(super) const BUDGET_RESERVED: Row = Row { name: "tollgate_budget_reserved", kind: Kind::Gauge, labels: BUDGET,
+        help: "What running calls have reserved of it" };
+    pub(super) const BUDGET_LIMIT: Row = Row { name: "tollgate_budget_limit", kind: Kind::Gauge, labels: BUDGET,
+        help: "How much of it there is for each of its keys" };
+    pub(super) const BUDGET_USED: Row = Row { name: "tollgate_budget_used_ratio", kind: Kind::Gauge, labels: BUDGET,
+        help: "What the key that has taken most has spent and reserved, as a part of the limit: 1 is all of it" };
+    pub(super) const BUDGET_KEYS: Row = Row { name: "tollgate_budget_keys", kind: Kind::Gauge, labels: BUDGET,
+        help: "Keys of a budget for which something is spent or reserved" };
+    pub(super) const BUDGET_REFUSED: Row = counter("tollgate_budget_refused_total", &["mode", "rule"],
+        "Calls that a budget refused or ended, or in mode shadow would have refused");
     pub(super) const LOST_LINES: Row = counter("tollgate_log_lines_lost_total", &["output"],
         "Log lines that nobody read in time: of exchanges, and of diagnostics");
     pub(super) const DRAINING: Row = gauge("tollgate_draining",
@@ -177,7 +193,7 @@ mod rows {
 }
 
 /// Every metric there is, in the order in which they are documented. Most of those of the process are Linux's.
-pub const TABLE: [Row; 41] = [
+pub const TABLE: [Row; 47] = [
     rows::EXCHANGES,
     rows::REQUEST_BYTES,
     rows::RESPONSE_BYTES,
@@ -207,6 +223,12 @@ pub const TABLE: [Row; 41] = [
     rows::TRANSACTIONS,
     rows::LOST_RECORDS,
     rows::LOST_PAYLOADS,
+    rows::BUDGET_SPENT,
+    rows::BUDGET_RESERVED,
+    rows::BUDGET_LIMIT,
+    rows::BUDGET_USED,
+    rows::BUDGET_KEYS,
+    rows::BUDGET_REFUSED,
     rows::LOST_LINES,
     rows::DRAINING,
     rows::RELOADS,

@@ -11,9 +11,11 @@ use super::{Readiness, Sources, host};
 use crate::metrics;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const METRICS: HeaderValue = HeaderValue::from_static(metrics::CONTENT_TYPE);
 
-const NOT_FOUND: &str = "there is nothing here; this is the admin port of tollgate, which has /healthz, /readyz and /metrics";
+const NOT_FOUND: &str = "there is nothing here; this is the admin port of tollgate, which has /healthz, /readyz and /metrics, \
+                         and /budgets for `tollgate budgets`";
 const NOT_ALLOWED: &str = "only GET and HEAD are answered here";
 const NOT_OURS: &str = "the Host of this request is no name of this admin port; ask for it by localhost, by an address, or by \
                         a name that --admin-host gives it";
@@ -36,7 +38,7 @@ pub(super) fn answer<B>(
         host::Judgement::NotOurs => return plain(StatusCode::MISDIRECTED_REQUEST, NOT_OURS),
     }
     let path = request.uri().path();
-    if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
+    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/budgets") {
         return plain(StatusCode::NOT_FOUND, NOT_FOUND);
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
@@ -47,6 +49,7 @@ pub(super) fn answer<B>(
     }
     match path {
         "/metrics" => with(StatusCode::OK, METRICS, (sources.metrics)()),
+        "/budgets" => with(StatusCode::OK, JSON, (sources.budgets)()),
         "/readyz" => readiness((sources.readiness)()),
         _ => plain(StatusCode::OK, "ok"),
     }
@@ -96,6 +99,7 @@ mod tests {
         let sources = Sources {
             readiness: Box::new(move || readiness),
             metrics: Box::new(|| "a 1\n".to_owned()),
+            budgets: Box::new(|| "{}\n".to_owned()),
         };
         answer(&request.body(()).unwrap(), &sources, &[])
     }
@@ -131,6 +135,9 @@ mod tests {
             (get("/metrics"), 200),
             (get("/metrics?x=1"), 200),
             (get("/metrics").method("HEAD"), 200),
+            (get("/budgets"), 200),
+            (get("/budgets").method("POST"), 405),
+            (get("/budgets").header("host", "evil.example"), 400),
             (get("/metrics").method("POST"), 405),
             (get("/metrics").method("OPTIONS"), 405),
             (get("/metrics/"), 404),

@@ -1,4 +1,4 @@
-//! The admin port: health, readiness and metrics, for orchestrators and scrapers. It only tells, and changes nothing.
+//! The admin port: health, readiness, metrics and budgets, for orchestrators, scrapers and our own commands. It only tells, and changes nothing.
 //!
 //! A listener of its own, which nothing that came by the client port can reach (`net::dial` sees to that). Its HTTP is
 //! hyper's: nobody's bytes have to be preserved here. Every connection carries one request and has a deadline, their number
@@ -40,6 +40,8 @@ pub struct Sources {
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// The metrics as text, now.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// What is spent of each budget, as JSON, now.
+    pub budgets: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 /// An admin port that is bound.

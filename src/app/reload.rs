@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::required;
+use super::{budgets, required};
 use crate::config::{self, ConfigError, HomeOption, Loaded, Options, Policy, Stamped, policy};
 use crate::proxy::Services;
 
@@ -110,7 +110,7 @@ async fn reload(services: &Arc<Services>, watched: &mut Watched, by_signal: bool
             let (changed, _) = policy::changed(&watched.now, &options);
             let (_, at_start_only) = policy::changed(&watched.at_start, &options);
             watched.now = options;
-            adopt(services, loaded.settings.policy);
+            adopt(services, loaded.settings.policy).await;
             services.metrics.reloaded(true);
             let changed = (!changed.is_empty()).then(|| changed.join(", "));
             tracing::info!(because, changed, files, "the configuration was reloaded");
@@ -136,8 +136,10 @@ async fn reload(services: &Arc<Services>, watched: &mut Watched, by_signal: bool
 }
 
 /// Everything that a new policy goes through. What lives longer than a request and was made of the old one is told here.
-fn adopt(services: &Services, policy: Policy) {
+async fn adopt(services: &Services, policy: Policy) {
+    let rules = policy.budgets.clone();
     services.adopt(policy);
+    budgets::replace(services, &rules).await;
 }
 
 fn report(error: &ConfigError, watched: &Watched, because: &str) {

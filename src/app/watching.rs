@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
 use super::StartError;
+use super::budgets::Told;
 use crate::admin::{Admin, Readiness, Sources};
 use crate::config::{AdminPort, LedgerFailure};
 use crate::metrics::Levels;
@@ -36,12 +39,19 @@ pub(super) fn sources(services: &Arc<Services>, watched: &[Watched]) -> Sources 
     let certificates_end = ends.min();
     let ready = Arc::clone(services);
     let measured = Arc::clone(services);
+    let counted = Arc::clone(&services.budgets);
     Sources {
         readiness: Box::new(move || readiness(&ready)),
         metrics: Box::new(move || {
             measured
                 .metrics
                 .render(&levels(&measured, certificates_end))
+        }),
+        budgets: Box::new(move || {
+            let told = Told::now(&counted, OffsetDateTime::now_utc());
+            let text = serde_json::to_string(&told);
+            let text = text.inspect_err(|error| tracing::error!(%error, "budgets cannot be told"));
+            format!("{}\n", text.unwrap_or_default())
         }),
     }
 }
@@ -86,5 +96,6 @@ fn levels(services: &Services, certificates_end: Option<i64>) -> Levels {
         lost_payloads: ledger.payload_losses(),
         lost_exchange_lines: lost.exchanges,
         lost_diagnostic_lines: lost.diagnostics,
+        budgets: services.budgets.totals(OffsetDateTime::now_utc()),
     }
 }

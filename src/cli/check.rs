@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::Failure;
 use super::terminal::Line;
+use crate::app::budgets::longer_than_kept;
 use crate::app::{self, StartError};
 use crate::config::{self, HomeOption, Options, Settings};
 use crate::net::ca::CertificateAuthority;
@@ -66,6 +67,13 @@ fn print(
         .capacity(settings.listen.ip(), descriptors::limit());
     if let Some(shortfall) = capacity.shortfall() {
         writeln!(out, "note: {shortfall}")?;
+    }
+    for rule in longer_than_kept(&settings, &settings.policy.budgets) {
+        writeln!(
+            out,
+            "note: the window of budget `{}` is longer than --retain keeps records: a restart forgets what was spent before",
+            Line(&rule.name)
+        )?;
     }
     Ok(())
 }
@@ -128,6 +136,19 @@ mod tests {
             !possible,
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_budget_that_a_restart_forgets_is_noted() {
+        let budget = "[[budget]]\nname = \"a\"\nrequests = 1\nwindow = \"month\"\n";
+        for (retain, noted) in [("7d", true), ("90d", false)] {
+            let said = checked(&format!("retain = \"{retain}\"\n{budget}")).unwrap();
+            assert_eq!(
+                said.contains("note: the window of budget `a`"),
+                noted,
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! This one holds the list and turns an error into one chain on standard error and an exit status: 0 well, 1 failed,
 //! 2 wrong usage or configuration.
 
+pub mod budgets;
 pub mod ca;
 pub mod check;
 pub mod demo;
@@ -84,6 +85,13 @@ enum Command {
         #[command(flatten)]
         args: stats::StatsArgs,
     },
+    /// What is spent, reserved and left of each budget, and when it resets
+    Budgets {
+        #[command(flatten)]
+        home: HomeOption,
+        #[command(flatten)]
+        args: budgets::BudgetsArgs,
+    },
     /// Write the records as JSON lines, CSV or HAR
     Export {
         #[command(flatten)]
@@ -150,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::Stats { home, args } => {
             with_home(&home, |home| stats::run(&args, home).map_err(Into::into))
         }
+        Command::Budgets { home, args } => budgets::run(&args, &home),
         Command::Export { home, args } => {
             with_home(&home, |home| export::run(&args, home).map_err(Into::into))
         }

@@ -4,7 +4,6 @@
 //! a mistake in it is reported with its line.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::options::{HomeOption, Options};
 use super::prices;
@@ -190,10 +189,6 @@ fn settings(
     let api_base = std::env::var("AISERVICE_API_BASE").ok();
     let mut settings = Settings::from_options(merged.clone(), home, api_base.as_deref())?;
     settings.upstream_proxy = upstream_proxy;
-    if let Some(path) = &merged.prices_file {
-        let policy = &mut settings.policy;
-        policy.prices = Arc::new(prices::with_file(&policy.prices, path)?);
-    }
     Ok(settings)
 }
 
@@ -230,12 +225,7 @@ fn placed(error: ConfigError, source: Option<&Source>, options: &Options) -> Con
 /// [`ConfigError`] as for [`load`].
 pub fn load_prices(options: &Options, home: &HomeOption) -> Result<PriceBook, ConfigError> {
     let Merged { merged, source } = merge(options, home)?;
-    let book =
-        prices::book(&merged.price).map_err(|error| placed(error, source.as_ref(), options))?;
-    match &merged.prices_file {
-        Some(path) => prices::with_file(&book, path),
-        None => Ok(book),
-    }
+    prices::of(&merged).map_err(|error| placed(error, source.as_ref(), options))
 }
 
 /// The home directory for commands that only read it.

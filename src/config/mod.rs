@@ -8,6 +8,7 @@ pub mod access;
 pub mod accounting;
 pub mod admin;
 pub mod aliases;
+pub mod budgets;
 mod host_options;
 pub mod hosts;
 pub mod limits;

@@ -8,6 +8,7 @@ use clap::{Args, Parser};
 use serde::{Deserialize, Serialize};
 
 use super::access::AccessOption;
+use super::budgets::BudgetOption;
 use super::hosts::HostOption;
 pub use super::routes::RouteOption;
 use super::upstream_proxy::ProxyOption;
@@ -362,6 +363,11 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub price: Vec<PriceEntry>,
+
+    /// `[[budget]]` tables: how much may be consumed
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<BudgetOption>,
 
     /// `[[route]]` tables: prefix, upstream and who may use it
     #[arg(skip)]

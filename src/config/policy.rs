@@ -12,6 +12,7 @@ use super::hosts::HostRules;
 use super::settings::RouteRule;
 use super::users::Users;
 use crate::spend::PriceBook;
+use crate::spend::budget::Rule;
 use crate::usage::Patterns;
 
 /// The part of the settings that is read anew with the file.
@@ -29,6 +30,8 @@ pub struct Policy {
     pub aliases: Aliases,
     /// What calls cost.
     pub prices: Arc<PriceBook>,
+    /// How much may be consumed.
+    pub budgets: Vec<Rule>,
     /// Shapes of usage that the operator taught.
     pub usage_patterns: Arc<Patterns>,
 }
@@ -42,9 +45,10 @@ impl Policy {
 }
 
 /// The keys of the file that become policy. All others are read at the start only.
-const RELOADED: [&str; 11] = [
+const RELOADED: [&str; 12] = [
     "access",
     "aliases",
+    "budget",
     "deny",
     "host",
     "intercept",

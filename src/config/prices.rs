@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::load::ConfigError;
+use super::options::Options;
 use crate::spend::PriceBook;
 use crate::spend::litellm::PriceFile;
 use crate::spend::operator::{Overrides, PriceEntry};
@@ -17,8 +18,17 @@ use crate::spend::operator::{Overrides, PriceEntry};
 /// Many times what the public file has; more is another file.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
+/// All prices: the operator's tables, the file that is named, the built-in ones.
+pub(super) fn of(options: &Options) -> Result<PriceBook, ConfigError> {
+    let book = book(&options.price)?;
+    match &options.prices_file {
+        Some(path) => with_file(&book, path),
+        None => Ok(book),
+    }
+}
+
 /// The built-in prices, and the operator's tables before them.
-pub(super) fn book(entries: &[PriceEntry]) -> Result<PriceBook, ConfigError> {
+fn book(entries: &[PriceEntry]) -> Result<PriceBook, ConfigError> {
     let overrides = Overrides::new(entries).map_err(|wrong| ConfigError::Invalid {
         option: "price",
         why: wrong.to_string(),
@@ -27,7 +37,7 @@ pub(super) fn book(entries: &[PriceEntry]) -> Result<PriceBook, ConfigError> {
 }
 
 /// `book` with the rows of the file at `path`. Their date is that of the file: it holds none itself.
-pub(super) fn with_file(book: &PriceBook, path: &Path) -> Result<PriceBook, ConfigError> {
+fn with_file(book: &PriceBook, path: &Path) -> Result<PriceBook, ConfigError> {
     let unreadable = |source| ConfigError::PricesUnreadable {
         path: path.to_owned(),
         source,

@@ -11,6 +11,7 @@ use super::access::AccessRules;
 use super::accounting::Accounting;
 use super::admin::AdminPort;
 use super::aliases::Aliases;
+use super::budgets;
 use super::host_options::host_rules;
 use super::limits::{Limits, Timeouts};
 use super::load::ConfigError;
@@ -148,6 +149,7 @@ impl Settings {
             .map(|text| parse_connect_to(text))
             .collect::<Result<_, _>>()?;
         let accounting = Accounting::from_options(&options, &hosts)?;
+        let prices = prices::of(&options)?;
         let limits = Limits::from_options(&options)?;
         let timeouts = Timeouts::from_options(&options)?;
         let admin = AdminPort::from_options(&options)?;
@@ -195,7 +197,8 @@ impl Settings {
                     .transpose()?,
                 access: Arc::new(AccessRules::of_gate(&options.access, asks)?),
                 aliases: Aliases::new(options.aliases).map_err(|why| invalid("aliases", why))?,
-                prices: Arc::new(prices::book(&options.price)?),
+                budgets: budgets::rules(&options.budget, &prices)?,
+                prices: Arc::new(prices),
                 usage_patterns: usage_patterns(&options.usage_pattern)?,
             },
             limits,

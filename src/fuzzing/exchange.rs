@@ -135,6 +135,7 @@ impl World {
         let (phase, phases) = watch::channel(Phase::Serving);
         let services = Services {
             policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy.clone())),
+            budgets: Arc::default(),
             tls: ServerConfigs::new(store, intercepts).unwrap(),
             pool: UpstreamPool::new(dialer, Duration::from_secs(60), 64),
             settings,

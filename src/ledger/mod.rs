@@ -18,6 +18,7 @@ mod schema;
 pub mod since;
 mod soundness;
 mod span;
+pub mod spending;
 pub mod stats;
 mod store;
 mod sweep;

@@ -8,7 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-use super::{Row, register, rows};
+use super::{Row, budgets, register, rows};
+use crate::spend::budget::Total;
 
 /// Numbers that are read when they are asked for. All counts are since the start of the gate.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,8 @@ pub struct Levels {
     pub lost_exchange_lines: u64,
     /// Lines of diagnostics lost.
     pub lost_diagnostic_lines: u64,
+    /// What is spent of each budget.
+    pub budgets: Vec<Total>,
 }
 
 impl Levels {
@@ -81,6 +84,7 @@ impl Levels {
         counter(to, rows::TRANSACTIONS, self.ledger_transactions);
         counter(to, rows::LOST_RECORDS, self.lost_records);
         counter(to, rows::LOST_PAYLOADS, self.lost_payloads);
+        budgets::register_to(to, &self.budgets);
         let lost = [
             ("exchanges", self.lost_exchange_lines),
             ("diagnostics", self.lost_diagnostic_lines),

@@ -6,14 +6,30 @@ use super::labels::{MAX_PAIRS, OTHER};
 use super::*;
 use crate::ledger::{Entry, sample};
 use crate::spend::CostStatus;
+use crate::spend::budget::{Counts, Total};
 use crate::usage::UsageSource;
 
 fn shown(metrics: &Metrics) -> String {
     let levels = Levels {
         certificates_end: Some(1),
+        budgets: vec![budget()],
         ..Levels::default()
     };
     metrics.render(&levels)
+}
+
+fn budget() -> Total {
+    Total {
+        rule: "team \"a\"".to_owned(),
+        counts: Counts::Usd,
+        spent: 1_500_000_000_000,
+        reserved: 500_000_000_000,
+        limit: 4_000_000_000_000,
+        fullest: 2_000_000_000_000,
+        keys: 1,
+        refused: 3,
+        would_have_refused: 0,
+    }
 }
 
 /// A call that `model` answered with this status.
@@ -346,4 +362,21 @@ fn connections_are_told_as_they_are_when_somebody_asks() {
     ] {
         assert_eq!(value(&text, name), expected, "{name}");
     }
+}
+
+#[test]
+fn what_is_spent_of_a_budget_is_told_in_dollars_and_as_a_part_of_it() {
+    let text = shown(&Metrics::new());
+    let labels = "{counts=\"usd\",rule=\"team \\\"a\\\"\"}";
+    for (name, expected) in [
+        ("tollgate_budget_spent", 1.5),
+        ("tollgate_budget_reserved", 0.5),
+        ("tollgate_budget_limit", 4.0),
+        ("tollgate_budget_used_ratio", 0.5),
+        ("tollgate_budget_keys", 1.0),
+    ] {
+        assert_eq!(value(&text, &format!("{name}{labels}")), expected, "{name}");
+    }
+    let refused = "tollgate_budget_refused_total{mode=\"enforce\",rule=\"team \\\"a\\\"\"}";
+    assert_eq!(value(&text, refused), 3.0);
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 
+use super::admission::{self, Caller, NotAdmitted};
 use super::drain::Drain;
 use super::meter::{Arrival, Meter};
 use super::relay::{ClientReader, NoResponse, Relay, RequestEnd, ResponseEnd, Settling};
@@ -78,16 +79,18 @@ pub async fn run(
         Err(reply) => return answer.give(&reply, writer).await,
     };
 
+    if admission::concerns(services, &plan) {
+        let sides = (&mut *client, &mut *writer);
+        if let Err(afterwards) = Box::pin(admit(&answer, policy, &plan, sides)).await {
+            return afterwards;
+        }
+    }
     let reach = reach(&plan, policy);
     let checked_out = tokio::select! {
         biased;
         checked_out = services.pool.check_out(&plan.origin, reach) => checked_out,
         // Nothing has been sent yet: a client that hangs up now has cost nothing.
-        () = client.gone() => {
-            let aborted = meter.settle(Outcome::ClientAborted, false);
-            services.record(aborted).await;
-            return Afterwards::Drop;
-        }
+        () = client.gone() => return answer.to_nobody().await,
         () = services.cut() => return answer.give(&stopping(), writer).await,
     };
     let mut upstream = match checked_out {
@@ -134,9 +137,7 @@ pub async fn run(
             // The upstream must see the end now, not when the ledger has answered.
             drop(upstream);
             if drained {
-                let aborted = meter.settle(Outcome::ClientAborted, false);
-                services.record(aborted).await;
-                return Afterwards::Drop;
+                return answer.to_nobody().await;
             }
             conclude(broken, half_closed, cut, &answer, writer).await
         }
@@ -185,6 +186,46 @@ fn not_allowed(
         rule.prefix
     );
     Some(Reply::new(Kind::AccessDenied, why))
+}
+
+/// Asks the budgets about a call. Whom they turn away is answered, if it is still there.
+async fn admit(
+    answer: &Answer<'_>,
+    policy: &Policy,
+    plan: &Plan,
+    (client, writer): (&mut ClientReader, &mut WriteHalf<BoxDuplex>),
+) -> Result<(), Afterwards> {
+    let caller = Caller {
+        services: answer.services,
+        policy,
+        arrival: answer.arrival,
+        head: answer.head,
+        plan,
+        meter: answer.meter,
+    };
+    match caller.admit(client).await {
+        Ok(()) => Ok(()),
+        Err(NotAdmitted::Refused(reply)) => {
+            take_body(client, answer.meter, plan.framing);
+            Err(answer.give(&reply, writer).await)
+        }
+        Err(NotAdmitted::ClientGone) => Err(answer.to_nobody().await),
+    }
+}
+
+/// Takes the body of a request that is not sent on, if it is here as a whole, so that another may follow it.
+fn take_body(client: &mut ClientReader, meter: &Meter<'_>, framing: MessageFraming) {
+    let mut ranges = Vec::new();
+    let mut decoder = framing.decoder();
+    match decoder.push(&client.buffer, &mut ranges) {
+        Ok(taken) if decoder.ended() => {
+            let body = client.buffer.split_to(taken);
+            meter.request_piece(&body, &ranges);
+            meter.request_complete();
+        }
+        // The connection ends with the answer.
+        _ => {}
+    }
 }
 
 /// The head for the upstream, if this request is to have one.
@@ -323,6 +364,13 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
+    /// The client is gone: it is recorded, and there is nothing to say.
+    async fn to_nobody(&self) -> Afterwards {
+        let aborted = self.meter.settle(Outcome::ClientAborted, false);
+        self.services.record(aborted).await;
+        Afterwards::Drop
+    }
+
     async fn give(&self, reply: &Reply, writer: &mut WriteHalf<BoxDuplex>) -> Afterwards {
         // Without the body's end in hand, what follows could be taken for a request.
         let close = !self.meter.is_request_complete() || !client_persists(self.head);
@@ -332,7 +380,10 @@ impl Answer<'_> {
         } else {
             reply.plain(method, close)
         };
-        tracing::warn!(client = %self.arrival.client, host = self.host, code = reply.code(), "{}", reply.message);
+        // What budgets refuse may be very much; `admission` says as much of it as anybody reads.
+        if !matches!(reply.kind, Kind::BudgetSpent | Kind::RateLimited) {
+            tracing::warn!(client = %self.arrival.client, host = self.host, code = reply.code(), "{}", reply.message);
+        }
         self.services
             .record(self.meter.settle_with(reply, &bytes))
             .await;
@@ -368,7 +419,8 @@ fn leaves_nothing_behind(method: &str, framing: MessageFraming) -> bool {
     framing.is_bodiless() || matches!(method, "POST" | "PUT" | "PATCH")
 }
 
-fn stopping() -> Reply {
+/// The answer while the gate stops.
+pub(super) fn stopping() -> Reply {
     let why = "tollgate is stopping and did not wait for the upstream any longer";
     Reply::new(Kind::Stopping, why)
 }

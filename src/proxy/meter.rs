@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::admission::{self, RULE_TAG};
+use super::cutting::EXCEPTION;
 use super::diagnosis::Suspect;
 use super::reply::Reply;
 use super::route::Plan;
@@ -20,6 +22,7 @@ use crate::aws::sigv4::Credentials;
 use crate::aws::{Service, mask, sts};
 use crate::config::Policy;
 use crate::ledger::{Entry, Identity, Outcome, Payload, UsageRecord};
+use crate::spend::budget::{Admission, Refusal};
 use crate::usage::ExchangeObserver;
 use crate::wire::http1::{RequestHead, ResponseHead, Scheme};
 
@@ -40,6 +43,7 @@ pub struct Arrival {
 pub struct Meter<'a> {
     arrival: Arrival,
     head: &'a RequestHead,
+    policy: &'a Policy,
     state: Mutex<State>,
 }
 
@@ -58,6 +62,11 @@ struct Open {
     session: Option<Vec<u8>>,
     suspect: Option<Suspect>,
     terms: Terms,
+    /// What budgets hold for it.
+    admission: Option<Admission>,
+    /// Tags that policy attaches: no tag of the caller's replaces them.
+    attached: Vec<(&'static str, String)>,
+    notes: Vec<&'static str>,
 }
 
 struct Capture {
@@ -99,7 +108,7 @@ impl<'a> Meter<'a> {
         head: &'a RequestHead,
         plan: &Plan,
         services: &Services,
-        policy: &Policy,
+        policy: &'a Policy,
     ) -> Self {
         let settings = &services.settings;
         let host = &plan.origin.host;
@@ -167,6 +176,9 @@ impl<'a> Meter<'a> {
                     .or_else(|| plan.call.as_ref().map(|_| Service::Runtime)),
                 ..Terms::default()
             },
+            admission: None,
+            attached: Vec::new(),
+            notes: Vec::new(),
         };
         let state = State {
             open: Some(open),
@@ -176,8 +188,87 @@ impl<'a> Meter<'a> {
         Self {
             arrival,
             head,
+            policy,
             state: Mutex::new(state),
         }
+    }
+
+    /// What will be in the record as far as it is known now, and what else its price depends on; `None` when the exchange
+    /// is settled.
+    pub(super) fn preview(&self) -> Option<(UsageRecord, Terms)> {
+        let state = self.lock();
+        let open = state.open.as_ref()?;
+        let endpoint = open.terms.endpoint;
+        let terms = Terms {
+            endpoint,
+            ..Terms::default()
+        };
+        Some((open.record.clone(), terms))
+    }
+
+    /// Holds what budgets reserved for a call of `model` until it is settled.
+    pub(super) fn admitted(&self, admission: Admission, model: Option<String>, terms: Terms) {
+        if let Some(open) = &mut self.lock().open {
+            open.admission = Some(admission);
+            open.record.model = model;
+            open.terms = terms;
+        }
+    }
+
+    /// Attaches a tag to the record.
+    pub(super) fn attach(&self, tag: &'static str, value: String) {
+        if let Some(open) = &mut self.lock().open {
+            open.attached.push((tag, value));
+        }
+    }
+
+    /// Whether the response is a stream in which a budget can run out.
+    pub(super) fn may_exceed(&self) -> bool {
+        let state = self.lock();
+        let Some(open) = &state.open else {
+            return false;
+        };
+        let observer = open.observer.as_ref();
+        open.admission.is_some() && observer.is_some_and(ExchangeObserver::is_good_stream)
+    }
+
+    /// The rule that ends the stream because of what has come of it.
+    pub(super) fn exceeded(&self) -> Option<Refusal> {
+        let mut state = self.lock();
+        let Open {
+            record,
+            observer,
+            admission,
+            terms,
+            ..
+        } = state.open.as_mut()?;
+        let usage = observer.as_ref()?.so_far();
+        let cost = admission::cost(record, terms, &usage, self.policy);
+        admission
+            .as_mut()?
+            .exceeded(&admission::spent_so_far(&usage, cost))
+    }
+
+    /// A stream that a rule would have ended goes on, for its framing knows no other end.
+    pub(super) fn not_cut(&self, refusal: &Refusal) {
+        if let Some(open) = &mut self.lock().open {
+            open.attached.push((RULE_TAG, refusal.rule.clone()));
+            open.notes.push(NOT_CUT);
+        }
+    }
+
+    /// Closes the account of a stream that was given an end of ours, `sent`.
+    pub(super) fn settle_cut(&self, why: Option<&Refusal>, sent: &[u8]) -> Option<Settled> {
+        if let Some(open) = &mut self.lock().open {
+            open.record.response_bytes += sent.len() as u64;
+            open.notes.push(CUT);
+            if let Some(refusal) = why {
+                open.attached.push((RULE_TAG, refusal.rule.clone()));
+            }
+        }
+        let mut settled = self.settle(Outcome::Complete, false)?;
+        settled.record.error_type = Some(EXCEPTION.to_owned());
+        Some(settled)
     }
 
     /// A piece of the request body has been passed on: `content` lies in `wire`.
@@ -275,6 +366,9 @@ impl<'a> Meter<'a> {
             session,
             suspect,
             mut terms,
+            admission,
+            attached,
+            notes,
         } = self.lock().open.take()?;
         record.outcome = outcome;
         record.duration_ms = self.arrival.elapsed_ms();
@@ -303,6 +397,11 @@ impl<'a> Meter<'a> {
                 record.model = seen.model;
             }
         }
+        let attached = attached
+            .into_iter()
+            .map(|(tag, value)| (tag.to_owned(), value));
+        record.tags.extend(attached);
+        record.notes.extend(notes.into_iter().map(str::to_owned));
         let told = suspect.as_ref().and_then(Suspect::told);
         if let Some(suspect) = suspect {
             suspect.explain(self.head, &mut record, OffsetDateTime::now_utc());
@@ -313,6 +412,7 @@ impl<'a> Meter<'a> {
             untold,
             terms,
             told,
+            admission,
             session: session
                 .filter(|_| accepted && whole)
                 .and_then(|answer| sts::session(&answer)),
@@ -335,6 +435,11 @@ impl<'a> Meter<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A note: the stream was ended when a budget ran out in it.
+const CUT: &str = "budget-cut";
+/// A note: a budget ran out in the stream, whose framing left no room for an end before its own.
+const NOT_CUT: &str = "budget-not-cut";
 
 /// More than STS needs to issue a session.
 const MAX_SESSION_ANSWER: usize = 64 * 1024;

@@ -5,8 +5,9 @@
 //! - `access`: who a request is from, and what they may do; `authentication`: whether a password is right, `throttle`: how
 //!   often it may be wrong; `challenge`: how they are asked.
 //! - `route`: pure; where a request goes.
+//! - `admission`: whether budgets let it pass, after a `peek` at its body.
 //! - `exchange`: one request and its response.
-//! - `relay`: the two directions of it; `drain`: what becomes of an answer whose client is gone.
+//! - `relay`: the two directions of it, `pieces` by piece; `cutting`: a stream that a budget ends; `drain`: what becomes of an answer whose client is gone.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
 //! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.
@@ -16,12 +17,14 @@
 
 pub mod accept;
 mod access;
+mod admission;
 mod asked;
 pub mod authentication;
 pub mod caller;
 mod challenge;
 mod closing;
 pub mod connection;
+mod cutting;
 mod diagnosis;
 pub mod drain;
 pub mod exchange;
@@ -31,6 +34,8 @@ mod layer;
 pub mod load;
 pub mod meter;
 mod overload;
+mod peek;
+mod pieces;
 mod redact;
 pub mod relay;
 pub mod reply;
@@ -58,6 +63,7 @@ use crate::ledger::writer::Ledger;
 use crate::metrics::Metrics;
 use crate::net::pool::UpstreamPool;
 use crate::net::tls_server::ServerConfigs;
+use crate::spend::budget::Budgets;
 use crate::telemetry;
 
 /// What every connection uses; built once by `app`.
@@ -66,6 +72,8 @@ pub struct Services {
     pub settings: Settings,
     /// The part of it that may change: what `settings` says at the start, what the file says since.
     pub policy: Arc<ArcSwap<Policy>>,
+    /// What may still be consumed, under the rules of the policy.
+    pub budgets: Arc<Budgets>,
     /// TLS towards clients: on the port itself and inside tunnels.
     pub tls: ServerConfigs,
     /// Warm upstream connections.
@@ -113,7 +121,12 @@ impl Services {
         if let Some((date, at)) = settled.told {
             self.ledger.vouch(date, at);
         }
+        let admission = settled.admission.take();
         let (record, payload) = settled.finish(&self.settings, &self.policy()).await;
+        // Whoever sees the row sees what it has spent.
+        if let Some(admission) = admission {
+            admission::settle(admission, &record);
+        }
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.metrics.observe(&record);

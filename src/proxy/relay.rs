@@ -11,14 +11,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use bytes::BytesMut;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Services;
+use super::cutting::{Cutter, Taken};
 use super::drain::Drain;
 use super::meter::Meter;
+pub use super::pieces::ClientReader;
+use super::pieces::{PIECE, read_piece, take, write_joined};
 use crate::ledger::Outcome;
 use crate::net::stream::BoxDuplex;
 use crate::wire::http1::forward;
@@ -79,39 +82,6 @@ impl Settling {
     }
 }
 
-/// The client's side of a connection, for reading.
-pub struct ClientReader {
-    /// From the client.
-    pub reader: ReadHalf<BoxDuplex>,
-    /// Read and not yet taken.
-    pub buffer: BytesMut,
-    /// TLS tells a lost peer from one that only stopped sending; TCP alone does not.
-    pub secured: bool,
-    /// Bytes of following requests taken in while an exchange runs.
-    pub room: usize,
-}
-
-impl ClientReader {
-    /// Resolves at the client's end; what it sends until then is kept for later, as far as there is room.
-    async fn end(&mut self) -> io::Result<()> {
-        loop {
-            if self.buffer.len() >= self.room {
-                std::future::pending::<()>().await;
-            }
-            if read_piece(&mut self.reader, &mut self.buffer).await? == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Resolves when the client is certainly gone; without TLS it may only have closed its sending side.
-    pub async fn gone(&mut self) {
-        if self.end().await.is_ok() && !self.secured {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
 /// How the request direction ended.
 #[derive(Debug)]
 pub enum RequestEnd {
@@ -163,8 +133,6 @@ pub enum NoResponse {
     Refused(String),
 }
 
-/// Bytes read at once: a TLS record's worth.
-const PIECE: usize = 16 * 1024;
 /// Most interim responses to one request, and most octets of them together: more than any server has reason to send.
 const MAX_INTERIM: usize = 64;
 const MAX_INTERIM_OCTETS: usize = 64 * 1024;
@@ -183,7 +151,9 @@ impl Relay<'_> {
         let mut ranges = Vec::new();
         let mut pending = head;
         loop {
-            let taken = match take(&mut decoder, &client.buffer, &mut ranges) {
+            // What was held back may be much, and every write has a time limit of its own.
+            let next = client.buffer.get(..PIECE).unwrap_or(&client.buffer);
+            let taken = match take(&mut decoder, next, &mut ranges) {
                 Ok(taken) => taken,
                 Err(error) => return RequestEnd::Malformed(error),
             };
@@ -200,6 +170,9 @@ impl Relay<'_> {
             drop(piece);
             if decoder.ended() {
                 break;
+            }
+            if !client.buffer.is_empty() {
+                continue;
             }
             match timeout(limit, read_piece(&mut client.reader, &mut client.buffer)).await {
                 Ok(Ok(1..)) => {}
@@ -256,12 +229,16 @@ impl Relay<'_> {
         self.meter.response_head(&head);
         let persistent =
             head.version() == Version::Http11 && !head.fields().lists("connection", "close");
-        match self
-            .pass_body(framing, pending, upstream, buffer, client)
-            .await
-        {
-            Ok(()) => ResponseEnd::Complete {
+        let cutter = self.meter.may_exceed().then(|| Cutter::new(&head, framing));
+        let body = Body {
+            decoder: framing.decoder(),
+            pending,
+            cutter,
+        };
+        match self.pass_body(body, upstream, buffer, client).await {
+            Ok(passed) => ResponseEnd::Complete {
                 upstream_reusable: persistent
+                    && passed == Passed::Whole
                     && framing != MessageFraming::UntilClose
                     && buffer.is_empty(),
                 delimited: framing != MessageFraming::UntilClose,
@@ -338,44 +315,87 @@ impl Relay<'_> {
 
     async fn pass_body(
         &self,
-        framing: MessageFraming,
-        mut pending: Vec<u8>,
+        mut body: Body,
         upstream: &mut ReadHalf<BoxDuplex>,
         buffer: &mut BytesMut,
         client: &mut WriteHalf<BoxDuplex>,
-    ) -> Result<(), ResponseEnd> {
+    ) -> Result<Passed, ResponseEnd> {
         let silence = self.services.settings.timeouts.stream;
-        let mut decoder = framing.decoder();
         let mut ranges = Vec::new();
         loop {
-            let taken = match take(&mut decoder, buffer, &mut ranges) {
+            let taken = match body.take(buffer, &mut ranges) {
                 Ok(taken) => taken,
                 // As long as the head waits, the client has been sent nothing and can still be given an answer.
-                Err(error) if !pending.is_empty() => {
+                Err(error) if !body.pending.is_empty() => {
                     return Err(ResponseEnd::None(NoResponse::Framing(error)));
                 }
                 Err(error) => return Err(cut(&error)),
             };
-            let piece = buffer.split_to(taken);
-            if decoder.ended() {
+            let piece = buffer.split_to(taken.bytes);
+            if let Some(end) = taken.end {
+                self.meter.response_piece(&piece, &ranges);
+                self.end_early(&body, &end).await;
+                let last = [&piece[..], &end].concat();
+                self.give(client, &mut body.pending, &last).await?;
+                return Ok(Passed::Cut);
+            }
+            if body.decoder.ended() {
                 self.meter.response_piece(&piece, &ranges);
                 self.settle().await;
-                return self.give(client, &mut pending, &piece).await;
+                self.give(client, &mut body.pending, &piece).await?;
+                return Ok(Passed::Whole);
             }
-            self.give(client, &mut pending, &piece).await?;
+            self.give(client, &mut body.pending, &piece).await?;
             self.meter.response_piece(&piece, &ranges);
+            if self.runs_out(&mut body, &piece, &ranges) {
+                continue;
+            }
             drop(piece);
             match timeout(silence, read_piece(upstream, buffer)).await {
                 Ok(Ok(1..)) => {}
-                Ok(Ok(0)) if matches!(decoder, BodyDecoder::UntilClose) => {
+                Ok(Ok(0)) if matches!(body.decoder, BodyDecoder::UntilClose) => {
                     self.settle().await;
-                    return Ok(());
+                    return Ok(Passed::Whole);
                 }
                 Ok(Ok(0)) => return Err(cut(&"the connection ended inside the message")),
                 Ok(Err(error)) => return Err(cut(&error)),
                 Err(_) => return Err(cut(&"the upstream went silent")),
             }
         }
+    }
+
+    /// Whether the budget of a stream has run out with this piece, so that it is to be ended now.
+    fn runs_out(&self, body: &mut Body, wire: &[u8], content: &[Range<usize>]) -> bool {
+        let Some(cutter) = &mut body.cutter else {
+            return false;
+        };
+        if cutter.due().is_some() {
+            return false;
+        }
+        cutter.passed(wire, content);
+        // Whoever is gone is read on for the sake of the count.
+        if self.drain.is_running() {
+            return false;
+        }
+        let Some(refusal) = self.meter.exceeded() else {
+            return false;
+        };
+        if cutter.can_cut() {
+            cutter.end(refusal);
+            return true;
+        }
+        self.meter.not_cut(&refusal);
+        body.cutter = None;
+        false
+    }
+
+    /// A stream is ended by us with `end`.
+    async fn end_early(&self, body: &Body, end: &[u8]) {
+        let why = body.cutter.as_ref().and_then(Cutter::due);
+        self.settling.begin();
+        let settled = self.meter.settle_cut(why, end);
+        self.services.record(settled).await;
+        self.settling.end();
     }
 
     /// A whole response has come.
@@ -413,51 +433,39 @@ impl Relay<'_> {
     }
 }
 
-fn cut(why: &dyn std::fmt::Display) -> ResponseEnd {
-    tracing::debug!(%why, "the response broke off");
-    ResponseEnd::Cut
+/// A response's body on its way.
+struct Body {
+    decoder: BodyDecoder,
+    /// The head, while it waits for the first bytes behind it.
+    pending: Vec<u8>,
+    /// Who ends it early, if anybody may.
+    cutter: Option<Cutter>,
 }
 
-fn take(
-    decoder: &mut BodyDecoder,
-    buffer: &BytesMut,
-    ranges: &mut Vec<Range<usize>>,
-) -> Result<usize, FramingError> {
-    ranges.clear();
-    if buffer.is_empty() {
-        Ok(0)
-    } else {
-        decoder.push(buffer.chunk(), ranges)
+/// How much of a response was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passed {
+    Whole,
+    /// The client was given an end of ours.
+    Cut,
+}
+
+impl Body {
+    fn take(
+        &mut self,
+        buffer: &BytesMut,
+        ranges: &mut Vec<Range<usize>>,
+    ) -> Result<Taken, FramingError> {
+        match &mut self.cutter {
+            Some(cutter) if cutter.due().is_some() => {
+                cutter.take(&mut self.decoder, buffer, ranges)
+            }
+            _ => take(&mut self.decoder, buffer, ranges).map(|bytes| Taken { bytes, end: None }),
+        }
     }
 }
 
-/// Reads once, at most [`PIECE`] bytes; 0 at the end.
-async fn read_piece(reader: &mut ReadHalf<BoxDuplex>, buffer: &mut BytesMut) -> io::Result<usize> {
-    buffer.reserve(PIECE);
-    reader.read_buf(buffer).await
-}
-
-/// Writes a head that waits, if one does, and `piece` behind it, as one; then flushes.
-async fn write_joined(
-    writer: &mut WriteHalf<BoxDuplex>,
-    pending: &mut Vec<u8>,
-    piece: &[u8],
-    limit: Duration,
-) -> io::Result<()> {
-    let write = async {
-        if pending.is_empty() {
-            if piece.is_empty() {
-                return Ok(());
-            }
-            writer.write_all(piece).await?;
-        } else {
-            pending.extend_from_slice(piece);
-            writer.write_all(pending).await?;
-            *pending = Vec::new();
-        }
-        writer.flush().await
-    };
-    timeout(limit, write)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+fn cut(why: &dyn std::fmt::Display) -> ResponseEnd {
+    tracing::debug!(%why, "the response broke off");
+    ResponseEnd::Cut
 }

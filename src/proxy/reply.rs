@@ -4,6 +4,7 @@
 //! plain text. A refusal that a retry cannot help never looks retryable.
 
 use std::io::Write;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -18,6 +19,8 @@ pub struct Reply {
     pub kind: Kind,
     /// For the person who reads the client's error.
     pub message: String,
+    /// After how long another try may go better, where the kind of answer allows one.
+    pub retry_after: Option<Duration>,
 }
 
 /// The rows.
@@ -41,6 +44,10 @@ pub enum Kind {
     ProxyAuthentication,
     /// Who asks may not do this here.
     AccessDenied,
+    /// What may be consumed in a day, a month or as long is consumed.
+    BudgetSpent,
+    /// What may be consumed in a short time, or at the same time, is.
+    RateLimited,
     /// No connection to the upstream, or none that lasted until an answer.
     UpstreamUnreachable,
     /// The upstream's TLS does not verify.
@@ -108,30 +115,22 @@ impl Kind {
                 "no-route",
                 Outcome::Refused,
             ),
-            Self::Denied => row(
-                StatusCode::FORBIDDEN,
-                "AccessDeniedException",
-                "host-denied",
+            Self::Denied => denied("host-denied"),
+            Self::BudgetSpent => denied("budget-spent"),
+            Self::RateLimited => row(
+                StatusCode::TOO_MANY_REQUESTS,
+                "ThrottlingException",
+                "rate-limited",
                 Outcome::Refused,
             ),
-            Self::PortDenied => row(
-                StatusCode::FORBIDDEN,
-                "AccessDeniedException",
-                "port-denied",
-                Outcome::Refused,
-            ),
+            Self::PortDenied => denied("port-denied"),
             Self::ProxyAuthentication => row(
                 StatusCode::PROXY_AUTHENTICATION_REQUIRED,
                 "AccessDeniedException",
                 "proxy-authentication",
                 Outcome::Refused,
             ),
-            Self::AccessDenied => row(
-                StatusCode::FORBIDDEN,
-                "AccessDeniedException",
-                "access-denied",
-                Outcome::Refused,
-            ),
+            Self::AccessDenied => denied("access-denied"),
             Self::UpstreamUnreachable => unavailable("upstream-unreachable"),
             Self::UpstreamTls => unavailable("upstream-tls"),
             Self::UpstreamProtocol => unavailable("upstream-protocol"),
@@ -155,9 +154,25 @@ impl Kind {
         }
     }
 
-    /// After how many seconds another try may go better, where time alone helps.
-    fn retry_after(self) -> Option<u32> {
-        matches!(self, Self::Overloaded | Self::NoDescriptor).then_some(1)
+    /// After how long another try may go better, where time alone helps.
+    fn retry_after(self) -> Option<Duration> {
+        matches!(
+            self,
+            Self::Overloaded | Self::NoDescriptor | Self::RateLimited
+        )
+        .then_some(SOON)
+    }
+}
+
+/// Where nobody knows better.
+const SOON: Duration = Duration::from_secs(1);
+
+fn denied(code: &'static str) -> Row {
+    Row {
+        status: StatusCode::FORBIDDEN,
+        error_type: "AccessDeniedException",
+        code,
+        outcome: Outcome::Refused,
     }
 }
 
@@ -182,6 +197,16 @@ impl Reply {
         Self {
             kind,
             message: Line(&mask::word(&message)).to_string(),
+            retry_after: kind.retry_after(),
+        }
+    }
+
+    /// The same, to be tried again after `pause`. Only what a retry can help has such a pause.
+    #[must_use]
+    pub fn after(self, pause: Option<Duration>) -> Self {
+        Self {
+            retry_after: self.retry_after.map(|soon| pause.unwrap_or(soon)),
+            ..self
         }
     }
 
@@ -214,7 +239,13 @@ impl Reply {
     pub fn typed(&self, method: &str, request_id: &str, close: bool) -> Vec<u8> {
         let body = serde_json::json!({ "message": self.message }).to_string();
         let error_type = self.error_type();
-        let aws = format!("x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {error_type}\r\n");
+        let mut aws =
+            format!("x-amzn-RequestId: {request_id}\r\nx-amzn-ErrorType: {error_type}\r\n");
+        if let Some(pause) = self.retry_after {
+            // The SDKs' own field: milliseconds.
+            let line = format!("x-amz-retry-after: {}\r\n", ceil(pause, 1_000_000));
+            aws.push_str(&line);
+        }
         self.render(method, &aws, "application/json", &body, close)
     }
 
@@ -236,8 +267,10 @@ impl Reply {
         let row = self.kind.row();
         let reason = row.status.canonical_reason().unwrap_or_default();
         let connection = if close { "connection: close\r\n" } else { "" };
-        let retry = self.kind.retry_after();
-        let retry = retry.map_or_else(String::new, |after| format!("retry-after: {after}\r\n"));
+        // RFC 9110 §10.2.3: whole seconds; one too early would only be refused again.
+        let retry = self.retry_after.map_or_else(String::new, |pause| {
+            format!("retry-after: {}\r\n", ceil(pause, 1_000_000_000))
+        });
         let challenge = match self.kind {
             Kind::ProxyAuthentication => CHALLENGE,
             _ => "",
@@ -256,6 +289,11 @@ impl Reply {
         debug_assert!(written.is_ok(), "writing to a Vec does not fail");
         out
     }
+}
+
+/// How many times `unit` nanoseconds, rounded up.
+fn ceil(pause: Duration, unit: u128) -> u128 {
+    pause.as_nanos().div_ceil(unit)
 }
 
 #[cfg(test)]
@@ -314,9 +352,32 @@ mod tests {
             Kind::Denied,
             Kind::ProxyAuthentication,
             Kind::AccessDenied,
+            Kind::BudgetSpent,
         ] {
+            assert_eq!(Reply::new(kind, "").after(Some(SOON)).retry_after, None);
             let status = Reply::new(kind, "").status();
             assert!((400..500).contains(&status) && status != 429, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_throttle_says_when_to_come_back_in_both_units_and_never_too_early() {
+        for (pause, millis, seconds) in [
+            (Duration::from_micros(1), 1, 1),
+            (Duration::from_millis(1500), 1500, 2),
+            (Duration::from_secs(60), 60_000, 60),
+        ] {
+            let reply = Reply::new(Kind::RateLimited, "").after(Some(pause));
+            let text = String::from_utf8(reply.typed("POST", "id-1", false)).unwrap();
+            assert!(text.starts_with("HTTP/1.1 429 Too Many Requests\r\n"));
+            for line in [
+                "x-amzn-ErrorType: ThrottlingException".to_owned(),
+                "x-tollgate-error: rate-limited".to_owned(),
+                format!("x-amz-retry-after: {millis}"),
+                format!("retry-after: {seconds}"),
+            ] {
+                assert!(text.lines().any(|found| found == line), "{line} in {text}");
+            }
         }
     }
 }

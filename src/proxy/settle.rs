@@ -16,6 +16,7 @@ use crate::config::users::is_run;
 use crate::config::{Policy, Settings};
 use crate::ledger::{Payload, UsageRecord};
 use crate::spend::PricedCall;
+use crate::spend::budget::Admission;
 use crate::telemetry::panics;
 use crate::usage::estimate::{self, Untold, estimate};
 
@@ -36,6 +37,8 @@ pub struct Settled {
     pub told: Option<(OffsetDateTime, Instant)>,
     /// The session that it issued, if it was STS who answered.
     pub session: Option<sts::Session>,
+    /// What budgets hold for it.
+    pub admission: Option<Admission>,
 }
 
 /// What a price depends on besides what is recorded.
@@ -47,6 +50,25 @@ pub struct Terms {
     pub asked_tier: Option<String>,
     /// The latency configuration that was asked for.
     pub asked_latency: Option<String>,
+}
+
+impl Terms {
+    /// The call of `record`, for the price book.
+    pub(super) fn call<'a>(&'a self, record: &'a UsageRecord) -> PricedCall<'a> {
+        PricedCall {
+            model: record.model.as_deref(),
+            response_model: record.response_model.as_deref(),
+            endpoint: self.endpoint,
+            region: record.region.as_deref(),
+            service_tier: record.service_tier.as_deref(),
+            asked_tier: self.asked_tier.as_deref(),
+            performance_latency: record
+                .performance_latency
+                .as_deref()
+                .or(self.asked_latency.as_deref()),
+            usage: &record.usage,
+        }
+    }
 }
 
 /// Estimates that are made at the same time.
@@ -74,6 +96,7 @@ impl Settled {
             terms: Terms::default(),
             told: None,
             session: None,
+            admission: None,
         }
     }
 
@@ -122,25 +145,18 @@ impl Settled {
             }
             None => None,
         };
-        record.cost = policy.prices.cost(&PricedCall {
-            model: record.model.as_deref(),
-            response_model: record.response_model.as_deref(),
-            endpoint: terms.endpoint,
-            region: record.region.as_deref(),
-            service_tier: record.service_tier.as_deref(),
-            asked_tier: terms.asked_tier.as_deref(),
-            performance_latency: record
-                .performance_latency
-                .as_deref()
-                .or(terms.asked_latency.as_deref()),
-            usage: &record.usage,
-        });
-        caller::name(&mut record, &policy.aliases);
-        // A run names itself to a gate that others use as well; that says which run it was and not who.
-        let named = record.identity.proxy_user.take_if(|user| is_run(user));
-        if let Some(run) = settings.run.clone().or(named) {
-            record.tags.insert(RUN_TAG.to_owned(), run);
-        }
+        record.cost = policy.prices.cost(&terms.call(&record));
+        identify(&mut record, settings, policy);
         (record, payload)
+    }
+}
+
+/// Puts the names into `record` that people know its caller and its model by. Doing it twice changes nothing.
+pub(super) fn identify(record: &mut UsageRecord, settings: &Settings, policy: &Policy) {
+    caller::name(record, &policy.aliases);
+    // A run names itself to a gate that others use as well; that says which run it was and not who.
+    let named = record.identity.proxy_user.take_if(|user| is_run(user));
+    if let Some(run) = settings.run.clone().or(named) {
+        record.tags.insert(RUN_TAG.to_owned(), run);
     }
 }

@@ -1,9 +1,11 @@
 //! What an exchange cost: prices as data, how one is found, and the sum. Pure; integers throughout.
 //!
 //! [`book`] finds the price that applies, among the operator's tables ([`operator`]), the operator's file ([`litellm`])
-//! and the compiled-in rows; [`charge`] multiplies and adds; [`ratios`] reports what looks odd.
+//! and the compiled-in rows; [`charge`] multiplies and adds; [`ratios`] reports what looks odd. [`budget`] decides what may
+//! be spent.
 
 pub mod book;
+pub mod budget;
 pub(crate) mod builtin;
 pub mod charge;
 mod cost;

@@ -16,7 +16,7 @@ use crate::usage::estimate::Untold;
 use crate::usage::family::Word;
 use crate::usage::paths::{AGENT_PATHS, SERVICE_PATHS};
 use crate::usage::patterns::{Applicable, Patterns};
-use crate::usage::request::{Asked, RequestReader, operation_generates, tags_from_header};
+use crate::usage::request::{Asked, RequestReader, asked_word, operation_generates};
 use crate::usage::response::{BodyKind, ResponseReader};
 use crate::usage::sample::Sample;
 use crate::usage::tally::Tally;
@@ -122,14 +122,7 @@ impl ExchangeObserver {
     /// Shows the request head: what it asks for, and its tags.
     pub fn request_head(&mut self, head: &RequestHead) {
         self.is_lookup = matches!(head.method(), "GET" | "HEAD" | "OPTIONS");
-        let fields = head.fields();
-        let word = |name| fields.text_of(name).and_then(asked_word);
-        self.asked.tier = word("x-amzn-bedrock-service-tier");
-        self.asked.latency = word("x-amzn-bedrock-performanceconfig-latency");
-        self.asked.tags = fields
-            .first("x-amzn-bedrock-request-metadata")
-            .map(tags_from_header)
-            .unwrap_or_default();
+        self.asked = Asked::of_head(head);
     }
 
     /// Shows a piece of the request body, transfer coding removed.
@@ -186,17 +179,45 @@ impl ExchangeObserver {
         is_good && response.is_stream && self.operation == Some(Operation::ChatCompletions)
     }
 
+    /// Whether the answer is a stream, and no error.
+    #[must_use]
+    pub fn is_good_stream(&self) -> bool {
+        self.response
+            .as_ref()
+            .is_some_and(|response| (200..300).contains(&response.status) && response.is_stream)
+    }
+
+    /// What was consumed until now: as it was told, else about as much as the text that was seen, a token for four bytes.
+    /// Never more exact than what [`finish`](Self::finish) tells in the end.
+    #[must_use]
+    pub fn so_far(&self) -> TokenUsage {
+        let mut usage = TokenUsage::default();
+        let about = |bytes: u64| bytes.div_ceil(BYTES_OF_A_TOKEN);
+        if let Some(response) = &self.response {
+            let tally = response.body.sink().tally();
+            usage = tally
+                .counts()
+                .settle(tally.is_embedding(), UsageSource::Partial);
+            if !tally.counts().has_output() {
+                let seen = about(tally.text().bytes());
+                usage.output_tokens = Some(usage.output_tokens.unwrap_or(0).max(seen));
+            }
+        }
+        if let Some(request) = &self.request
+            && usage.input_tokens.is_none()
+        {
+            usage.input_tokens = Some(about(request.text_bytes()));
+        }
+        usage.total_tokens = usage.total();
+        usage
+    }
+
     /// What was told. `complete`: the response came to its proper end.
     #[must_use]
     pub fn finish(self, complete: bool) -> Observation {
         let mut asked = self.asked;
         if let Some(body) = self.request.map(RequestReader::finish) {
-            // Bedrock's own header says more than a member that only the model's vendor knows.
-            asked.tier = asked.tier.or(body.tier);
-            asked.latency = asked.latency.or(body.latency);
-            asked.tags.extend(body.tags);
-            asked.model = body.model;
-            asked.prompt = body.prompt;
+            asked.add_body(body);
         }
         let model = self.taught.model().or(asked.model.as_deref());
         let told = self
@@ -211,6 +232,9 @@ impl ExchangeObserver {
         }
     }
 }
+
+/// Of text, as tokenizers see it on the average.
+const BYTES_OF_A_TOKEN: u64 = 4;
 
 impl Response {
     fn new(answer: Answer, mut tally: Tally, head: &ResponseHead) -> Self {
@@ -312,10 +336,4 @@ fn notes(operation: Option<Operation>, model: Option<&str>, tally: &Tally) -> Ve
         notes.push(CACHE_EXCEEDS_INPUT);
     }
     notes
-}
-
-/// A word of a header of a sensible length.
-fn asked_word(value: &str) -> Option<String> {
-    let word = value.trim();
-    (!word.is_empty() && word.len() <= 64).then(|| word.to_owned())
 }

@@ -74,6 +74,11 @@ impl Prompt {
         }
     }
 
+    /// How much of it there is, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sample.bytes()
+    }
+
     /// The text; `None` where there was none.
     pub(crate) fn finish(self) -> Option<Sample> {
         (self.sample.bytes() > 0).then_some(self.sample)

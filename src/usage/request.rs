@@ -7,6 +7,7 @@
 use crate::aws::operation::Operation;
 use crate::usage::prompt::{Holds, Prompt, holds, is_text_of_source};
 use crate::usage::sample::Sample;
+use crate::wire::http1::RequestHead;
 use crate::wire::json::{JsonScanner, JsonSink, Place, Scalar, Want};
 
 /// Reads one request body.
@@ -16,7 +17,7 @@ pub(crate) struct RequestReader {
     found: Found,
 }
 
-/// What a request's body said.
+/// What a request said.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     /// The model, for operations that name it in the body.
@@ -42,6 +43,39 @@ struct Found {
     prompt: Prompt,
     /// The tag whose value follows.
     tag: Option<String>,
+}
+
+impl Asked {
+    /// What the head says.
+    pub(crate) fn of_head(head: &RequestHead) -> Self {
+        let fields = head.fields();
+        let word = |name| fields.text_of(name).and_then(asked_word);
+        Self {
+            tier: word("x-amzn-bedrock-service-tier"),
+            latency: word("x-amzn-bedrock-performanceconfig-latency"),
+            tags: fields
+                .first("x-amzn-bedrock-request-metadata")
+                .map(tags_from_header)
+                .unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what the body says.
+    pub(crate) fn add_body(&mut self, body: Self) {
+        // Bedrock's own header says more than a member that only the model's vendor knows.
+        self.tier = self.tier.take().or(body.tier);
+        self.latency = self.latency.take().or(body.latency);
+        self.tags.extend(body.tags);
+        self.model = body.model;
+        self.prompt = body.prompt;
+    }
+}
+
+/// A word of a header of a sensible length.
+pub(crate) fn asked_word(value: &str) -> Option<String> {
+    let word = value.trim();
+    (!word.is_empty() && word.len() <= MAX_WORD).then(|| word.to_owned())
 }
 
 /// Most tags of a request, by the API's model.
@@ -78,6 +112,11 @@ impl RequestReader {
     /// The model, as far as it was read.
     pub(crate) fn model(&self) -> Option<&str> {
         self.found.asked.model.as_deref()
+    }
+
+    /// How much text for the model was read.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        self.found.prompt.bytes()
     }
 
     /// What the body said.

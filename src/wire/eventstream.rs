@@ -98,7 +98,7 @@ pub enum DecodeError {
 pub const MAX_MESSAGE: usize = (24 * 1024 + 128) * 1024 + OVERHEAD;
 
 /// Lengths and their CRC.
-const PRELUDE: usize = 12;
+pub(super) const PRELUDE: usize = 12;
 /// The CRC at the end.
 const TRAILER: usize = 4;
 const OVERHEAD: usize = PRELUDE + TRAILER;
@@ -186,7 +186,7 @@ impl Decoder {
 }
 
 /// The whole length of the message that begins here; `None` while its prelude is incomplete.
-fn message_length(bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
+pub(super) fn message_length(bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
     let Some((total, headers, found)) = read_prelude(bytes) else {
         return Ok(None);
     };

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod eventstream;
+pub mod frames;
 pub mod http1;
 pub mod http2;
 pub mod json;

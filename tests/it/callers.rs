@@ -8,9 +8,9 @@ use tollgate::ledger::Outcome;
 use crate::support::gate::Plan;
 use crate::support::{BEDROCK, Door, Gate, RawClient, RawUpstream};
 
-const STS: &str = "sts.us-east-1.amazonaws.com";
-const ROLE: &str = "arn:aws:sts::123456789012:assumed-role/search/alice";
-const SESSION: &str = "ASIAEXAMPLE000000001";
+pub(crate) const STS: &str = "sts.us-east-1.amazonaws.com";
+pub(crate) const ROLE: &str = "arn:aws:sts::123456789012:assumed-role/search/alice";
+pub(crate) const SESSION: &str = "ASIAEXAMPLE000000001";
 
 const CALL_HEAD: &str = "User-Agent: Boto3/1.43.11 ua/2.1 os/linux app/search-api\r\n\
     amz-sdk-invocation-id: 4b0f1c9e-2f6a-4d7e-9c55-0d1f3a2b4c5d\r\n\
@@ -85,7 +85,7 @@ async fn a_claim_is_proved_by_the_upstream_and_named_by_the_operator() {
     }
 }
 
-async fn assume_role(gate: &Gate, upstream: &RawUpstream) {
+pub(crate) async fn assume_role(gate: &Gate, upstream: &RawUpstream) {
     let mut client = Door::Connect.open(gate, STS).await;
     let form = "Action=AssumeRoleWithWebIdentity&WebIdentityToken=form-secret&RoleArn=x";
     client

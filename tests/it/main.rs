@@ -14,8 +14,11 @@
 
 mod access_rules;
 mod admin;
+mod admission;
 mod architecture;
 mod authentication;
+mod budget_cuts;
+mod budget_state;
 mod byte_exact_requests;
 mod byte_exact_responses;
 mod ca_commands;
@@ -54,6 +57,7 @@ mod leaks;
 mod loops;
 mod metrics;
 mod mint_limits;
+mod peeked_bodies;
 mod prices;
 mod private_files;
 mod process;

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::ending::Ending;
 use super::framing::{FramingError, MAX_LENGTH};
 use super::head::is_token_octet;
 
@@ -106,6 +107,21 @@ impl ChunkedDecoder {
     #[must_use]
     pub fn ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// How the body can be ended behind what was taken.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        match self.state {
+            State::ChunkSize { digits: 0, .. } => Ending::Chunk(""),
+            State::DataCr => Ending::Chunk("\r\n"),
+            State::DataLf => Ending::Chunk("\n"),
+            State::ChunkData { left } => Ending::InChunk(left),
+            State::ChunkSize { .. } | State::ChunkExt { .. } | State::ChunkLf { .. } => {
+                Ending::Later
+            }
+            State::TrailerLine | State::TrailerLf | State::Ended => Ending::Never,
+        }
     }
 
     /// Takes what belongs to this message off the front of `input`; ranges of content are appended to `content`.

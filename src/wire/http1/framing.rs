@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::chunked::ChunkedDecoder;
+use super::ending::Ending;
 use super::fields::{FieldLine, FieldLines};
 use super::head::{RequestHead, ResponseHead, Version};
 
@@ -167,6 +168,16 @@ impl BodyDecoder {
             Self::Length(left) => *left == 0,
             Self::Chunked(chunked) => chunked.ended(),
             Self::UntilClose => false,
+        }
+    }
+
+    /// How the body can be ended behind what was taken.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        match self {
+            Self::Length(_) => Ending::Never,
+            Self::Chunked(chunked) => chunked.ending(),
+            Self::UntilClose => Ending::Bare,
         }
     }
 

@@ -5,6 +5,7 @@
 //! certificate. Nobody sleeps; a test waits for the event it is about, and fails when it does not come in time.
 
 pub(crate) mod admin;
+pub(crate) mod budgets;
 pub(crate) mod canary;
 pub(crate) mod door;
 pub(crate) mod faults;
