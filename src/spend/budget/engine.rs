@@ -129,11 +129,23 @@ impl Budgets {
             let rule = Arc::clone(&state.rule);
             let place = state.place(key, at_ms);
             let standing = state.standing(&place);
+            let most = u128::from(rule.limit.most);
+            let left = most.saturating_sub(standing.spent + standing.reserved);
             let amount = match asked {
-                Asked::Amount(amount) => amount,
+                // All that is left is as much as can be kept for a call whose answer nobody has limited.
+                Asked::Amount {
+                    most: amount,
+                    least,
+                } => {
+                    let left = u64::try_from(left).unwrap_or(u64::MAX);
+                    if least <= left {
+                        amount.min(left)
+                    } else {
+                        least
+                    }
+                }
                 Asked::Unpriced => 0,
             };
-            let most = u128::from(rule.limit.most);
             let needed = standing.spent + standing.reserved + u128::from(amount);
             // A budget that is spent admits nothing that could cost, not even what is thought to count for nothing.
             let is_spent = rule.window.is_some() && standing.spent >= most;
@@ -150,7 +162,7 @@ impl Budgets {
             };
             let refusal = match asked {
                 Asked::Unpriced => Some(met.unpriced(subject.model_name.or(subject.model))),
-                Asked::Amount(_) => is_over.then(|| met.refusal()),
+                Asked::Amount { .. } => is_over.then(|| met.refusal()),
             };
             match refusal {
                 Some(refusal) if rule.mode == Mode::Enforce => refusals.push((id, refusal)),

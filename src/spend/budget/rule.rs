@@ -148,8 +148,13 @@ pub enum Unpriced {
 /// What a call may cost a rule at most, or that nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// So much.
-    Amount(u64),
+    /// So much; and so much at least, where the rest is only what the rule assumes.
+    Amount {
+        /// What is reserved if there is room for it.
+        most: u64,
+        /// What there has to be room for.
+        least: u64,
+    },
     /// There is no price, and the rule wants one.
     Unpriced,
 }
@@ -229,23 +234,48 @@ impl Rule {
         ask: &Ask,
         price: &dyn Fn(u64, u64) -> Option<Usd>,
     ) -> Asked {
-        let output = ask.max_output_tokens.unwrap_or(self.assume_output_tokens);
-        let total = ask.input_tokens.saturating_add(output);
         if is_free(subject) {
-            return Asked::Amount(match self.limit.counts {
+            let amount = match self.limit.counts {
                 Counts::Requests | Counts::Concurrent => 1,
                 _ => 0,
-            });
+            };
+            return Asked::Amount {
+                most: amount,
+                least: amount,
+            };
         }
-        Asked::Amount(match self.limit.counts {
+        let output = ask.max_output_tokens.unwrap_or(self.assume_output_tokens);
+        let Some(most) = self.amount(ask.input_tokens, output, price) else {
+            return Asked::Unpriced;
+        };
+        // A guess about an answer that nobody has limited is no reason to refuse it.
+        let least = match ask.max_output_tokens {
+            Some(_) => Some(most),
+            None => self.amount(ask.input_tokens, output.min(1), price),
+        };
+        Asked::Amount {
+            most,
+            least: least.unwrap_or(most),
+        }
+    }
+
+    /// What so many tokens come to; `None` where there is no price and the rule wants one.
+    fn amount(
+        &self,
+        input: u64,
+        output: u64,
+        price: &dyn Fn(u64, u64) -> Option<Usd>,
+    ) -> Option<u64> {
+        let total = input.saturating_add(output);
+        Some(match self.limit.counts {
             Counts::TotalTokens => total,
-            Counts::InputTokens => ask.input_tokens,
+            Counts::InputTokens => input,
             Counts::OutputTokens => output,
             Counts::Requests | Counts::Concurrent => 1,
-            Counts::Usd => match (price(ask.input_tokens, output), &self.unpriced) {
+            Counts::Usd => match (price(input, output), &self.unpriced) {
                 (Some(usd), _) => usd.picos(),
                 (None, Unpriced::Allow) => 0,
-                (None, Unpriced::Deny) => return Asked::Unpriced,
+                (None, Unpriced::Deny) => return None,
                 (None, Unpriced::Assume { .. }) => self.assumed(total, output),
             },
         })
