@@ -112,7 +112,7 @@ async fn reload(services: &Arc<Services>, watched: &mut Watched, by_signal: bool
             watched.now = options;
             adopt(services, loaded.settings.policy);
             services.metrics.reloaded(true);
-            let changed = changed.join(", ");
+            let changed = (!changed.is_empty()).then(|| changed.join(", "));
             tracing::info!(because, changed, files, "the configuration was reloaded");
             if !at_start_only.is_empty() {
                 let options = at_start_only.join(", ");
@@ -178,10 +178,10 @@ fn table(options: &Options) -> toml::Table {
 }
 
 /// The names of the files that are not what they were.
-fn changed_files(before: &[Stamped], now: &[Stamped]) -> String {
+fn changed_files(before: &[Stamped], now: &[Stamped]) -> Option<String> {
     let changed = now.iter().filter(|file| !before.contains(file));
     let names: Vec<_> = changed
         .map(|file| file.path.display().to_string())
         .collect();
-    names.join(", ")
+    (!names.is_empty()).then(|| names.join(", "))
 }

@@ -168,19 +168,20 @@ impl HostPattern {
     }
 }
 
+/// The narrowest of `patterns` that speaks of `host`.
+fn best(patterns: &[HostPattern], host: &str) -> Option<Rank> {
+    patterns
+        .iter()
+        .filter_map(|pattern| pattern.rank(host))
+        .max()
+}
+
 impl HostRules {
     /// What becomes of connections to `host`. Every door asks this, and nothing else.
     #[must_use]
     pub fn action(&self, host: &str) -> HostAction {
-        let best = |patterns: &[HostPattern]| {
-            patterns
-                .iter()
-                .filter_map(|pattern| pattern.rank(host))
-                .max()
-        };
-        let endpoint = Endpoint::parse(host).map(|_| ENDPOINT);
-        let intercept = best(&self.intercept).max(endpoint);
-        let (deny, tunnel) = (best(&self.deny), best(&self.tunnel));
+        let (intercept, tunnel) = self.open(host);
+        let deny = best(&self.deny, host);
         if deny.is_some() && deny >= intercept && deny >= tunnel {
             HostAction::Deny
         } else if intercept.is_some() && intercept >= tunnel {
@@ -190,10 +191,19 @@ impl HostRules {
         }
     }
 
-    /// Whether connections to `host` are opened.
+    /// How narrowly `host` is to be opened and to be tunnelled.
+    fn open(&self, host: &str) -> (Option<Rank>, Option<Rank>) {
+        let endpoint = Endpoint::parse(host).map(|_| ENDPOINT);
+        let intercept = best(&self.intercept, host).max(endpoint);
+        (intercept, best(&self.tunnel, host))
+    }
+
+    /// Whether connections to `host` are opened, if they are not refused; and whether its clients are told of a refusal as
+    /// AWS would tell them.
     #[must_use]
     pub fn is_intercepted(&self, host: &str) -> bool {
-        self.action(host) == HostAction::Intercept
+        let (intercept, tunnel) = self.open(host);
+        intercept.is_some() && intercept >= tunnel
     }
 
     /// Whether `host` is refused.

@@ -48,7 +48,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     // Wrong kinds.
     ("listen = 5380", "1:10", "found integer `5380`, where a string should stand"),
     ("intercept = \"a\"", "1:13", "found string \"a\", where a sequence should stand"),
-    ("\n\ntunnel_port = [\"443\", 70000]", "3:24", "a port or \"*\""),
+    ("\n\ntunnel_port = [\"443\", 70000]", "3:15", "a port or \"*\""),
     ("max_connections = -1", "1:19", "integer `-1`"),
     ("allow_anonymous = \"yes\"", "1:19", "found string \"yes\", where a boolean should stand"),
     ("[[host]]\npattern = \"a\"\naction = \"open\"", "3:10", "unknown value `open`; known here: `deny`, `intercept`, `tunnel`"),

@@ -56,7 +56,7 @@ const UPSTREAMS: [(Scheme, &str, u16, Reach); 5] = [
         Scheme::Https,
         "up.example",
         8443,
-        Reach::observed(Vouched::AsOneOf),
+        Reach::observed(Vouched::Itself),
     ),
     (
         Scheme::Http,

@@ -271,6 +271,8 @@ impl Dialer {
         let mut allowed = Vec::with_capacity(resolved.len());
         let mut refused = None;
         for address in resolved {
+            // What is ours is told as what it is, and a name that leads here as well is not to be trusted.
+            self.refuse_ours(host, address)?;
             match self.judge(host, address.ip(), reach, redirected) {
                 Ok(()) => allowed.push(address),
                 Err(error) => refused = refused.or(Some(error)),

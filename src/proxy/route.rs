@@ -320,7 +320,7 @@ impl<'a> Place<'a> {
     fn plan(self, head: &RequestHead, rules: Rules<'_>) -> Result<Route, Refused> {
         let Origin { scheme, host, port } = &self.origin;
         let action = rules.hosts.action(host);
-        let observed = action == HostAction::Intercept || self.entry != Entry::Forward;
+        let observed = rules.hosts.is_intercepted(host) || self.entry != Entry::Forward;
         let refuse = |kind, why: String| {
             if observed {
                 typed(self.entry, kind, why)
@@ -332,7 +332,7 @@ impl<'a> Place<'a> {
             return Err(refuse(Kind::Denied, denied(host)));
         }
         // What is relayed in the clear has a port of its own.
-        let usual = *port == scheme.default_port() || *port == Scheme::Https.default_port();
+        let usual = *port == scheme.default_port();
         if !observed && !usual && !rules.hosts.ports.permit(*port) {
             return Err(refuse(Kind::PortDenied, port_denied(host, *port)));
         }
