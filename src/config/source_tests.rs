@@ -52,7 +52,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("max_connections = -1", "1:19", "integer `-1`"),
     ("allow_anonymous = \"yes\"", "1:19", "found string \"yes\", where a boolean should stand"),
     ("[[host]]\npattern = \"a\"\naction = \"open\"", "3:10", "unknown value `open`; known here: `deny`, `intercept`, `tunnel`"),
-    ("[[host]]\npattern = \"a\"\naction = \"denied\"", "3:10", "did you mean `deny`?"),
+    ("[[host]]\npattern = \"a\"\naction = \"tunel\"", "3:10", "did you mean `tunnel`?"),
     // What is no TOML.
     ("listen = \"a", "1:", "string"),
     ("listen = \"a\"\nlisten = \"b\"", "2:1", "duplicate key"),
@@ -69,7 +69,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("[[route]]\nprefix = \"/a/\"\n[[route]]\nprefix = \"/a/\"", "4:10", "[[route]] 2: the prefix `/a/` stands twice"),
     ("[[route]]\nprefix = \"/a/\"\nallow = []", "3:1", "nobody may use the route"),
     ("[[route]]\nprefix = \"/a/\"\nupstream = \"http://h\"", "3:12", "https://HOST"),
-    ("[aliases]\nx = \"\"", "2:1", "neither an id nor its name"),
+    ("[aliases]\nx = \"\"", "2:5", "neither an id nor its name"),
     ("[[price]]\nmodel = \"a\"\ninput = 1\noutput = 1\n\n[[price]]\nmodel = \"b\"", "6:1", "[[price]] 2"),
 ];
 
