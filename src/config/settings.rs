@@ -20,6 +20,7 @@ pub use super::routes::{DEFAULT_ROUTE, RouteRule};
 use super::routes::{parse_upstream, routes};
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
+use crate::aws::inert::Line;
 use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 
@@ -220,9 +221,9 @@ impl Settings {
     }
 }
 
-/// Repeats what was found, without what may be a password in it.
+/// Repeats what was found, without what may be a password in it, and without what would drive a terminal.
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
-    let why = mask::word(&why).into_owned();
+    let why = Line(&mask::word(&why)).to_string();
     ConfigError::Invalid { option, why }
 }
 

@@ -1,29 +1,10 @@
 //! Where a mistake is found, and what is said about it.
 
-use std::path::PathBuf;
-
 use super::*;
-use crate::config::Settings;
-
-fn source(text: &str) -> Source {
-    Source {
-        path: PathBuf::from("/etc/tollgate.toml"),
-        text: text.to_owned(),
-    }
-}
 
 /// What a gate would say of `text`.
 fn refused(text: &str) -> String {
-    let source = source(text);
-    let error = match source.table() {
-        Err(error) => error,
-        Ok(table) => {
-            let options: Options = table.try_into().unwrap();
-            let settings = Settings::from_options(options, PathBuf::from("/home"), None);
-            source.placed(settings.unwrap_err())
-        }
-    };
-    error.to_string()
+    mistake(text).unwrap_or_else(|| panic!("{text} is in order"))
 }
 
 /// A file, the place of the mistake, and what is said about it.
@@ -93,6 +74,18 @@ fn the_line_is_shown_with_a_mark_below_what_is_meant() {
     assert!(said.ends_with(wanted), "{said}");
     let long = format!("intercept = [\"{}\", \"x y\"]", "a".repeat(500));
     assert!(refused(&long).len() < 600);
+}
+
+#[test]
+fn nothing_in_a_file_drives_a_terminal() {
+    for text in [
+        "\"a\\u001b[2Jb\" = 1",
+        "listen = 1 # \u{1b}[2J",
+        "payload = \"a\\u001b[2J\\nb\"",
+    ] {
+        let said = refused(text);
+        assert!(!said.contains('\u{1b}'), "{said:?}");
+    }
 }
 
 #[test]
