@@ -40,6 +40,8 @@ pub use options::{HomeOption, Options};
 pub use policy::Policy;
 pub use settings::{LogFormat, PayloadMode, PrivateDestinations, RouteRule, Settings};
 pub use source::Place;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use source::mistake;
 pub use stamp::Stamped;
 pub use upstream_proxy::UpstreamProxy;
 pub use users::Users;

@@ -23,6 +23,7 @@ use super::routes::{parse_upstream, routes};
 use super::upstream_proxy::UpstreamProxy;
 use super::usage_pattern::usage_patterns;
 use super::users::Users;
+use crate::aws::inert::Line;
 use crate::aws::mask;
 use crate::ledger::{Durability, LedgerOptions, Retention, RetentionError};
 
@@ -217,9 +218,9 @@ impl Settings {
     }
 }
 
-/// Repeats what was found, without what may be a password in it.
+/// Repeats what was found, without what may be a password in it, and without what would drive a terminal.
 pub(super) fn invalid(option: &'static str, why: String) -> ConfigError {
-    let why = mask::word(&why).into_owned();
+    let why = Line(&mask::word(&why)).to_string();
     ConfigError::Invalid { option, why }
 }
 

@@ -77,7 +77,8 @@ impl Source {
         ConfigError::File {
             path: self.path.clone(),
             place: span.as_ref().map(|span| self.place(span.start)),
-            why: without_passwords(&explained(error.message())),
+            // A key may hold anything.
+            why: without_passwords(&Line(&explained(error.message())).to_string()),
             excerpt: span.map(|span| self.excerpt(&span)).unwrap_or_default(),
         }
     }
@@ -170,6 +171,22 @@ impl Source {
             "{margin}--> {path}:{line}:{column}\n{margin} |\n{number} | {shown}\n{margin} | {indent}{marks}"
         )
     }
+}
+
+/// What a gate would say of a file that holds `text`, if it cannot be used.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn mistake(text: &str) -> Option<String> {
+    let source = Source {
+        path: PathBuf::from("/etc/tollgate.toml"),
+        text: text.to_owned(),
+    };
+    let checked = source.table().and_then(|table| {
+        let merge = |error: toml::de::Error| ConfigError::Merge(error.to_string());
+        let options: Options = table.try_into().map_err(merge)?;
+        let settings = super::Settings::from_options(options, PathBuf::from("/home"), None);
+        settings.map_err(|error| source.placed(error))
+    });
+    checked.err().map(|error| error.to_string())
 }
 
 /// Most characters of a line that are shown.

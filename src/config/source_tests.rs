@@ -1,29 +1,10 @@
 //! Where a mistake is found, and what is said about it.
 
-use std::path::PathBuf;
-
 use super::*;
-use crate::config::Settings;
-
-fn source(text: &str) -> Source {
-    Source {
-        path: PathBuf::from("/etc/tollgate.toml"),
-        text: text.to_owned(),
-    }
-}
 
 /// What a gate would say of `text`.
 fn refused(text: &str) -> String {
-    let source = source(text);
-    let error = match source.table() {
-        Err(error) => error,
-        Ok(table) => {
-            let options: Options = table.try_into().unwrap();
-            let settings = Settings::from_options(options, PathBuf::from("/home"), None);
-            source.placed(settings.unwrap_err())
-        }
-    };
-    error.to_string()
+    mistake(text).unwrap_or_else(|| panic!("{text} is in order"))
 }
 
 /// A file, the place of the mistake, and what is said about it.
@@ -52,7 +33,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("max_connections = -1", "1:19", "integer `-1`"),
     ("allow_anonymous = \"yes\"", "1:19", "found string \"yes\", where a boolean should stand"),
     ("[[host]]\npattern = \"a\"\naction = \"open\"", "3:10", "unknown value `open`; known here: `deny`, `intercept`, `tunnel`"),
-    ("[[host]]\npattern = \"a\"\naction = \"denied\"", "3:10", "did you mean `deny`?"),
+    ("[[host]]\npattern = \"a\"\naction = \"tunel\"", "3:10", "did you mean `tunnel`?"),
     // What is no TOML.
     ("listen = \"a", "1:", "string"),
     ("listen = \"a\"\nlisten = \"b\"", "2:1", "duplicate key"),
@@ -69,7 +50,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("[[route]]\nprefix = \"/a/\"\n[[route]]\nprefix = \"/a/\"", "4:10", "[[route]] 2: the prefix `/a/` stands twice"),
     ("[[route]]\nprefix = \"/a/\"\nallow = []", "3:1", "nobody may use the route"),
     ("[[route]]\nprefix = \"/a/\"\nupstream = \"http://h\"", "3:12", "https://HOST"),
-    ("[aliases]\nx = \"\"", "2:1", "neither an id nor its name"),
+    ("[aliases]\nx = \"\"", "2:5", "neither an id nor its name"),
     ("[[price]]\nmodel = \"a\"\ninput = 1\noutput = 1\n\n[[price]]\nmodel = \"b\"", "6:1", "[[price]] 2"),
 ];
 
@@ -93,6 +74,18 @@ fn the_line_is_shown_with_a_mark_below_what_is_meant() {
     assert!(said.ends_with(wanted), "{said}");
     let long = format!("intercept = [\"{}\", \"x y\"]", "a".repeat(500));
     assert!(refused(&long).len() < 600);
+}
+
+#[test]
+fn nothing_in_a_file_drives_a_terminal() {
+    for text in [
+        "\"a\\u001b[2Jb\" = 1",
+        "listen = 1 # \u{1b}[2J",
+        "payload = \"a\\u001b[2J\\nb\"",
+    ] {
+        let said = refused(text);
+        assert!(!said.contains('\u{1b}'), "{said:?}");
+    }
 }
 
 #[test]

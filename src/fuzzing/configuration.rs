@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{parts, steered};
 use crate::config::no_proxy::NoProxy;
-use crate::config::{HostPattern, Options, Settings, UpstreamProxy};
+use crate::config::{HostPattern, Options, Settings, UpstreamProxy, mistake};
 use crate::ledger::Retention;
 use crate::spend::rate::{Multiplier, Rate};
 use crate::usage::tags_from_header;
@@ -17,6 +17,9 @@ pub(super) fn configuration(data: &[u8]) {
         return;
     };
     short_texts(text);
+    if let Some(said) = mistake(text) {
+        assert!(!said.is_empty() && said.lines().count() < 64, "{said}");
+    }
     let options: Options = match toml::from_str(text) {
         Ok(options) => options,
         Err(error) => {

@@ -150,12 +150,9 @@ async fn a_link_that_is_turned_round_is_a_change() {
 #[tokio::test]
 async fn a_file_that_cannot_be_used_changes_nothing_and_is_pointed_at() {
     let served = Served::with_file(&["--admin", "127.0.0.1:0"]).await;
-    let said = served.process.said();
-    let (_, rest) = said.split_once("http://").unwrap();
-    let port = said
-        .split("http://")
-        .find_map(|part| part.split_once("/metrics").map(|(address, _)| address))
-        .unwrap_or(rest);
+    let said = served.process.says("/metrics").await;
+    let (before, _) = said.split_once("/metrics").unwrap();
+    let (_, port) = before.rsplit_once("http://").unwrap();
     let port = port.parse().unwrap();
     let mistakes = [
         (
