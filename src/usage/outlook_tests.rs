@@ -105,7 +105,7 @@ fn data_counts_by_what_it_is() {
         format!(r#"{{"images": ["data:image/png;base64,{png}"]}}"#),
     ] {
         let tokens = tokens(image.clone());
-        assert!((1600..1640).contains(&tokens), "{tokens} {:.60}", image);
+        assert!((1600..1640).contains(&tokens), "{tokens} {image:.60}");
     }
     let pdf = picture(b"%PDF-1.7\n");
     let document = tokens(format!(
