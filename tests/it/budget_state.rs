@@ -184,7 +184,8 @@ async fn killed_at_any_instant_nothing_is_spent_twice_or_forgotten() {
         for key in 4..10 {
             let (client, mut served) = begin(&process, &upstream, key).await;
             ending.spawn(async move {
-                served.send(answer(7)).await;
+                // The gate may be gone already.
+                served.try_send(answer(7)).await.ok();
                 (client, served)
             });
         }

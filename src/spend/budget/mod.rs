@@ -23,6 +23,8 @@ mod engine_tests;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod window_tests;
