@@ -164,6 +164,7 @@ async fn a_rule_is_for_the_role_that_sts_named() {
     let gate = plan(&config, &upstream)
         .with(|settings| {
             settings.policy.hosts.intercept = vec![HostPattern::parse(STS).unwrap()];
+            settings.accounting.learn_sessions = true;
         })
         .start()
         .await;
