@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{pieces, steered};
 use crate::usage::coding::{Coding, CodingError, ContentDecoder, MAX_DECODED};
 use crate::wire::eventstream::{DecodeError, Decoder, HeaderValue, MAX_MESSAGE};
+use crate::wire::frames::Frames;
 use crate::wire::json::{JsonScanner, JsonSink, MAX_DEPTH, MAX_STRING, Place, Scalar, Want};
 use crate::wire::sse::{SseDecoder, SseSink};
 
@@ -51,6 +52,13 @@ pub(super) fn event_stream(data: &[u8]) {
     };
     let whole = decode_events(std::iter::once(bytes));
     assert_eq!(whole, decode_events(pieces(bytes, steer)));
+    let (mut at_once, mut frames) = (Frames::default(), Frames::default());
+    at_once.passed(bytes);
+    pieces(bytes, steer).for_each(|piece| frames.passed(piece));
+    assert_eq!(at_once.is_between(), frames.is_between());
+    if let Ok(is_between) = whole.1 {
+        assert_eq!(frames.is_between(), is_between);
+    }
     let mut rest = bytes;
     let mut decoder = Decoder::new();
     while let Some(length) = rest.first_chunk().map(|length| u32::from_be_bytes(*length)) {

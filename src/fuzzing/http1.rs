@@ -182,6 +182,7 @@ pub(super) fn chunked(data: &[u8]) {
     let whole = decode(decoder(), std::iter::once(bytes));
     let cut = decode(decoder(), pieces(bytes, steer));
     assert_eq!(whole, cut);
+    ended_early(bytes);
     let Ok(Decoded {
         content,
         taken,
@@ -195,6 +196,26 @@ pub(super) fn chunked(data: &[u8]) {
         .expect("strictly well-formed")
         .expect("complete");
     assert_eq!((strict, bytes.len() - after.len()), (content, taken));
+}
+
+/// A chunked body that is ended with content of ours, wherever that is possible, is a whole one for the strict reader.
+fn ended_early(bytes: &[u8]) {
+    let mut decoder = ChunkedDecoder::default();
+    let mut ranges = Vec::new();
+    if decoder.push(bytes, &mut ranges) != Ok(bytes.len()) {
+        return;
+    }
+    let ending = decoder.ending();
+    let Some(least) = ending.least().filter(|least| *least <= 4096) else {
+        return;
+    };
+    let ours = vec![b'x'; usize::try_from(least).unwrap() + 1];
+    let mut wire = bytes.to_vec();
+    wire.extend_from_slice(&ending.with(&ours));
+    let mut strict = Vec::new();
+    let after = strict::chunked(&wire, &mut strict);
+    assert_eq!(after.map(|after| after.map(<[u8]>::len)), Ok(Some(0)));
+    assert!(strict.ends_with(&ours));
 }
 
 /// Requests behind each other: where the gate sees one end, the strict reader does, too.

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::Services;
 use super::meter::{Arrival, Meter};
 use super::peek::{NoPeek, peek};
@@ -19,7 +22,7 @@ use super::route::Plan;
 use super::settle::{self, Terms};
 use crate::config::Policy;
 use crate::ledger::UsageRecord;
-use crate::spend::budget::{Admission, Ask, Refusal, RefusalKind, SHADOW_TAG, Spent};
+use crate::spend::budget::{Admission, Ask, Budgets, Refusal, RefusalKind, SHADOW_TAG, Spent};
 use crate::spend::{PricedCall, Usd};
 use crate::telemetry::Seldom;
 use crate::usage::TokenUsage;
@@ -201,8 +204,18 @@ pub(super) fn cost(
     policy.prices.cost(&call).usd
 }
 
-/// Settles what a call reserved from its record.
-pub(super) fn settle(admission: Admission, record: &UsageRecord) {
+/// Settles what a call reserved from its record; of one that reserved nothing, since there were no rules when it began or it
+/// never came as far as that, counts what the ledger will say.
+pub(super) fn settle(budgets: &Budgets, admission: Option<Admission>, record: &UsageRecord) {
+    let Some(admission) = admission else {
+        if record.is_spending()
+            && !budgets.is_empty()
+            && let Ok(at) = OffsetDateTime::parse(&record.time, &Rfc3339)
+        {
+            budgets.count(&record.id, &record.subject(), &record.spent(), at);
+        }
+        return;
+    };
     if !record.is_spending() {
         admission.withdraw();
         return;

@@ -124,9 +124,7 @@ impl Services {
         let admission = settled.admission.take();
         let (record, payload) = settled.finish(&self.settings, &self.policy()).await;
         // Whoever sees the row sees what it has spent.
-        if let Some(admission) = admission {
-            admission::settle(admission, &record);
-        }
+        admission::settle(&self.budgets, admission, &record);
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
         let _line = telemetry::exchange_line(&record, self.settings.log_format);
         self.metrics.observe(&record);

@@ -1,3 +1,5 @@
+//! What a request may come to at most: its text, its data, its longest answer, and who and what it names.
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;

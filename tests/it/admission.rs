@@ -164,6 +164,7 @@ async fn a_rule_is_for_the_role_that_sts_named() {
     let gate = plan(&config, &upstream)
         .with(|settings| {
             settings.policy.hosts.intercept = vec![HostPattern::parse(STS).unwrap()];
+            settings.accounting.learn_sessions = true;
         })
         .start()
         .await;
@@ -374,10 +375,9 @@ async fn a_shadow_only_says_what_it_would_have_done_and_a_threshold_that_it_was_
         + "[[budget]]\nname = \"soft\"\nrequests = 10\nwindow = \"24h\"\nwarn_at = [10, 30]\n";
     let it = Answered::new(&config).await;
     for _ in 0..4 {
-        let mut call = Call::default();
         // No tag of a caller passes for ours.
-        call.body =
-            r#"{"requestMetadata":{"tollgate-budget-shadow":"x"},"messages":[]}"#.to_owned();
+        let call =
+            Call::saying(r#"{"requestMetadata":{"tollgate-budget-shadow":"x"},"messages":[]}"#);
         assert_eq!(it.call(Door::Connect, &call).await.status(), 200);
     }
     let records = it.gate.records();
