@@ -271,6 +271,7 @@ fn userinfo_is_masked_wherever_an_authority_stands() {
         ("http://me:a@b@c@h", "http://***@h"),
         ("http://me:p%40ss%2Fw@h/", "http://***@h/"),
         ("me:@pass@h:443", "***@h:443"),
+        ("token@h:443", "***@h:443"),
         ("//me@h/p", "//***@h/p"),
         ("/l?next=https://me:pw@h/&a=b", "/l?next=https://***@h/&a=b"),
         (
@@ -315,6 +316,14 @@ fn userinfo_is_masked_wherever_an_authority_stands() {
         request("CONNECT me:pw@h:443 HTTP/1.1\r\n\r\n"),
         "CONNECT ***@h:443 HTTP/1.1\r\n\r\n"
     );
+}
+
+#[test]
+fn a_key_that_stands_as_a_method_or_as_a_name_is_masked() {
+    let key = format!("ABSK{CANARY}{CANARY}{CANARY}");
+    assert_eq!(line(&format!("{key}: x")), "***: x");
+    let head = format!("{key} /m HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(request(&head), "*** /m HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
 #[test]
