@@ -388,7 +388,9 @@ async fn a_connection_in_which_a_body_may_lie_unread_carries_nothing_else() {
     let upstream = RawUpstream::tls().await;
     let gate = Gate::before(&upstream).await;
     let mut client = Door::Connect.open(&gate, BEDROCK).await;
-    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "ODD", "POST", "PUT", "PATCH"] {
+    for method in [
+        "GET", "HEAD", "DELETE", "OPTIONS", "ODD", "POST", "PUT", "PATCH",
+    ] {
         for (line, body) in [
             ("Content-Length: 2\r\n", "{}"),
             ("Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"),
@@ -480,6 +482,56 @@ async fn an_idle_client_and_an_idle_upstream_are_let_go_in_time() {
     half.send("POST /service/standard/x HTTP/1.1\r\nHo").await;
     half.end().await;
     assert_eq!(gate.records().len(), 2);
+}
+
+#[tokio::test]
+async fn an_upstream_connection_that_nobody_uses_is_closed_without_being_asked_for() {
+    let upstream = RawUpstream::tls().await;
+    let plan = Plan::new().before(&upstream);
+    let gate = plan.with(|settings| settings.timeouts.pool_idle = Duration::from_millis(50));
+    let gate = gate.start().await;
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    client.send(post(Door::Connect, 1)).await;
+    let mut served = upstream.accept().await;
+    served.request().await;
+    served.send(OK).await;
+    client.expect(OK).await;
+    served.end().await;
+    assert_eq!(gate.figures().idle_upstreams, 0);
+}
+
+#[tokio::test]
+async fn each_silence_of_a_client_has_a_limit_of_its_own() {
+    let upstream = RawUpstream::tls().await;
+    let short = Duration::from_millis(50);
+    let gate = Plan::new().with(|settings| settings.timeouts.head = short);
+    let gate = gate.start().await;
+    gate.plain().await.end().await;
+    let mut half = gate.plain().await;
+    half.send("POST /service/standard/x HTTP/1.1\r\nHo").await;
+    half.end().await;
+    gate.stop().await;
+
+    let gate = Plan::new().with(|settings| settings.timeouts.handshake = short);
+    let gate = gate.start().await;
+    let mut half = gate.plain().await;
+    // The beginning of a record with a hello in it.
+    half.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        .await;
+    half.end().await;
+    gate.stop().await;
+
+    let plan = Plan::new().before(&upstream);
+    let gate = plan.with(|settings| settings.timeouts.idle = short);
+    let gate = gate.start().await;
+    Door::Connect.open(&gate, BEDROCK).await.end().await;
+    let mut client = gate.plain().await;
+    client.send(post(Door::Forward, 1)).await;
+    let mut served = upstream.accept().await;
+    served.request().await;
+    served.send(OK).await;
+    client.expect(OK).await;
+    assert_eq!(client.end().await, End::Closed);
 }
 
 #[tokio::test]
