@@ -215,9 +215,11 @@ fn is_open_and_silent(stream: &mut BoxDuplex) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{self, Write as _};
     use std::net::TcpListener;
+    use std::task::Poll;
 
+    use tokio::io::AsyncWrite;
     use tokio::net::TcpStream;
 
     use super::*;
@@ -249,6 +251,52 @@ mod tests {
     async fn an_end_that_has_just_arrived_is_seen() {
         let (mut stream, peer) = warm().await;
         drop(peer);
+        assert!(!is_open_and_silent(&mut stream));
+    }
+
+    /// A layer that has read what the socket below knows nothing of any more, as TLS does.
+    struct Ahead;
+
+    impl AsyncRead for Ahead {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buf.put_slice(b"x");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Ahead {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Duplex for Ahead {
+        fn reset(&mut self) {}
+
+        fn is_silent(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn an_octet_that_a_layer_above_the_socket_holds_is_seen() {
+        let mut stream: BoxDuplex = Box::new(Ahead);
         assert!(!is_open_and_silent(&mut stream));
     }
 
