@@ -408,4 +408,13 @@ mod tests {
         assert!(!line.chars().any(is_harmful), "{line}");
         assert_eq!(serde_json::from_str::<UsageRecord>(&line).unwrap(), record);
     }
+
+    #[test]
+    fn a_word_of_a_peer_is_cut_to_what_a_line_has_room_for() {
+        let mut record = sample::full();
+        record.model = Some("m".repeat(100_000));
+        record.host = Some("h".repeat(100_000));
+        let line = Text(&record).to_string();
+        assert!(line.len() < 2_000, "{}", line.len());
+    }
 }

@@ -271,6 +271,7 @@ fn userinfo_is_masked_wherever_an_authority_stands() {
         ("http://me:a@b@c@h", "http://***@h"),
         ("http://me:p%40ss%2Fw@h/", "http://***@h/"),
         ("me:@pass@h:443", "***@h:443"),
+        ("token@h:443", "***@h:443"),
         ("//me@h/p", "//***@h/p"),
         ("/l?next=https://me:pw@h/&a=b", "/l?next=https://***@h/&a=b"),
         (
@@ -315,6 +316,47 @@ fn userinfo_is_masked_wherever_an_authority_stands() {
         request("CONNECT me:pw@h:443 HTTP/1.1\r\n\r\n"),
         "CONNECT ***@h:443 HTTP/1.1\r\n\r\n"
     );
+}
+
+/// What a field is called, or ends with, whose value is a secret.
+const FIELDS: &str = "token key secret password passwd passphrase signature cookie cookie2 credential credentials assertion \
+    jwt -auth dpop authentication-info oidc-data client-principal websocket-protocol customer-key customer-key-md5";
+
+/// What a parameter is called, or ends with, whose value is a secret.
+const PARAMETERS: &str = "signature security-token securitytoken session-token session_token sessiontoken identitytoken \
+    identity_token access-token access_token accesstoken refresh_token refreshtoken id_token auth_token authtoken \
+    bearer_token samlassertion assertion authorization api-key api_key apikey subscription-key accesskey access-key \
+    access_key secretkey secret-key secret_key secret password passwd passphrase";
+
+/// What a parameter is called whose value is a secret, where longer names mean something else.
+const WORDS: &str = "token key sig auth jwt pwd bearer";
+
+#[test]
+fn every_name_of_a_secret_is_known_in_fields_and_in_queries() {
+    for name in FIELDS.split_ascii_whitespace() {
+        for name in [format!("X-My{name}"), name.to_ascii_uppercase()] {
+            assert_eq!(line(&format!("{name}: {CANARY}")), format!("{name}: ***"));
+        }
+    }
+    let masked = |name: &str| target(&format!("/m?a=1&{name}={CANARY}&b=2"));
+    for name in PARAMETERS.split_ascii_whitespace() {
+        for name in [name.to_owned(), format!("my{}", name.to_ascii_uppercase())] {
+            assert_eq!(masked(&name), format!("/m?a=1&{name}=***&b=2"));
+        }
+    }
+    for name in WORDS.split_ascii_whitespace() {
+        assert_eq!(masked(name), format!("/m?a=1&{name}=***&b=2"));
+        let longer = format!("mon{name}");
+        assert_eq!(masked(&longer), format!("/m?a=1&{longer}={CANARY}&b=2"));
+    }
+}
+
+#[test]
+fn a_key_that_stands_as_a_method_or_as_a_name_is_masked() {
+    let key = format!("ABSK{CANARY}{CANARY}{CANARY}");
+    assert_eq!(line(&format!("{key}: x")), "***: x");
+    let head = format!("{key} /m HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(request(&head), "*** /m HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
 #[test]

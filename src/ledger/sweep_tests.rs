@@ -94,6 +94,47 @@ async fn what_is_older_goes_with_its_payload_and_the_rest_stays() {
     assert!(ledger.sweep(now).await.is_nothing());
 }
 
+/// Numbers of the spans that are told of, and of those that values are told of.
+fn spans(path: &Path) -> [Vec<i64>; 2] {
+    let connection = Connection::open(path).unwrap();
+    ["span", "span_value"].map(|table| {
+        let sql = format!("SELECT DISTINCT n FROM {table} ORDER BY n");
+        let mut statement = connection.prepare(&sql).unwrap();
+        let numbers = statement.query_map([], |row| row.get(0)).unwrap();
+        numbers.map(Result::unwrap).collect()
+    })
+}
+
+#[tokio::test]
+async fn what_is_told_of_rows_goes_with_the_last_of_them() {
+    let (_directory, path) = home();
+    let ledger = open(&path, LONG);
+    let at_noon = i64::try_from(Duration::weeks(9000).whole_milliseconds()).unwrap() + now_ms();
+    let times = [
+        (1_500, "2026-11-22T11:00:00Z"),
+        (1_700, "2026-11-22T13:00:00Z"),
+    ];
+    for (rows, time) in times {
+        for _ in 0..rows {
+            let mut record = sample::at(time);
+            record.identity.access_key_id = Some("AKIAEXAMPLE000000001".to_owned());
+            assert_eq!(ledger.commit(record, None).await, Committed::Stored);
+        }
+    }
+    assert_eq!(ledger.flush().await, 0);
+    // Rows 1 to 1023, 1024 to 2047, 2048 to 3071; behind them none is full.
+    assert_eq!(spans(&path), [vec![0, 1, 2], vec![0, 1, 2]]);
+    // The second has rows of both hours.
+    assert_eq!(ledger.sweep(at_noon).await.exchanges, 1_500);
+    assert_eq!(spans(&path), [vec![1, 2], vec![1, 2]]);
+    assert_eq!(ledger.sweep(i64::MAX).await.exchanges, 1_699);
+    assert_eq!(spans(&path), [const { Vec::<i64>::new() }; 2]);
+    // The next rows are told of anew, and found.
+    let newest = commit(&ledger, "2026-11-22T13:00:00Z", None).await;
+    let left: Vec<String> = all(&path).into_iter().map(|record| record.id).collect();
+    assert_eq!((left.len(), left.contains(&newest)), (2, true));
+}
+
 #[tokio::test]
 async fn the_row_committed_last_stays_so_that_no_number_is_given_twice() {
     let (_directory, path) = home();

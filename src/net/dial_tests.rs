@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
+use socket2::{Domain, Socket, Type};
 
 use super::*;
+use crate::net::trust::{self, PlatformRoots};
 
 fn dialer(private: PrivateDestinations) -> Dialer {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -56,4 +58,42 @@ fn an_address_is_judged_by_what_it_is_and_who_chose_the_host() {
             }
         }
     }
+}
+
+/// An address where nobody answers, as long as the sockets are held.
+fn black_hole() -> (SocketAddr, Vec<Socket>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut held = vec![listener];
+    // Nobody accepts, so the queue is full after one or two.
+    loop {
+        assert!(held.len() < 100, "the queue never fills");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let limit = Duration::from_millis(200);
+        if socket.connect_timeout(&address.into(), limit).is_err() {
+            return (address, held);
+        }
+        held.push(socket);
+    }
+}
+
+#[tokio::test]
+async fn many_dead_addresses_cost_hardly_more_than_one() {
+    let tls = trust::upstream_client_config(&PlatformRoots::default(), &[], None).unwrap();
+    let limit = Duration::from_millis(100);
+    let dialer = Dialer::new(tls, &[], PrivateDestinations::Allow, None, limit, limit);
+    let (address, _held) = black_hole();
+    let begun = Instant::now();
+    let dialled = dialer.first_of("dead.example", vec![address; 200]).await;
+    assert!(matches!(dialled, Err(DialError::Connect { .. })));
+    // Twice the limit and one more; all of them would take twenty seconds.
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -215,12 +215,18 @@ fn is_open_and_silent(stream: &mut BoxDuplex) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{self, Write as _};
     use std::net::TcpListener;
+    use std::task::Poll;
 
+    use tokio::io::AsyncWrite;
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::config::PrivateDestinations;
+    use crate::net::stream::Prefixed;
+    use crate::net::trust::{self, PlatformRoots};
+    use crate::wire::http1::Scheme;
 
     /// Both ends of a connection; the runtime knows that there is nothing to be read from the first.
     async fn warm() -> (BoxDuplex, std::net::TcpStream) {
@@ -246,5 +252,112 @@ mod tests {
         let (mut stream, peer) = warm().await;
         drop(peer);
         assert!(!is_open_and_silent(&mut stream));
+    }
+
+    /// A layer that has read what the socket below knows nothing of any more, as TLS does.
+    struct Ahead;
+
+    impl AsyncRead for Ahead {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buf.put_slice(b"x");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Ahead {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Duplex for Ahead {
+        fn reset(&mut self) {}
+
+        fn is_silent(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn an_octet_that_a_layer_above_the_socket_holds_is_seen() {
+        let mut stream: BoxDuplex = Box::new(Ahead);
+        assert!(!is_open_and_silent(&mut stream));
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A pool with one connection that idles, where that leads, and the other end of it.
+    async fn idling(idle_timeout: Duration) -> (UpstreamPool, Origin, TcpListener) {
+        let tls = trust::upstream_client_config(&PlatformRoots::default(), &[], None).unwrap();
+        let dialer = Dialer::new(tls, &[], PrivateDestinations::Allow, None, HOUR, HOUR);
+        let pool = UpstreamPool::new(dialer, idle_timeout, 8);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = Origin {
+            scheme: Scheme::Http,
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let connection = pool.check_out(&origin, Reach::Any).await.unwrap();
+        pool.check_in(origin.clone(), Reach::Any, connection);
+        (pool, origin, listener)
+    }
+
+    #[tokio::test]
+    async fn what_has_idled_too_long_is_not_used() {
+        for (idle_timeout, reused) in [(Duration::ZERO, 0), (HOUR, 1)] {
+            let (pool, origin, _listener) = idling(idle_timeout).await;
+            pool.check_out(&origin, Reach::Any).await.unwrap();
+            assert_eq!(pool.reused(), reused, "{idle_timeout:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_idled_too_long_and_what_was_closed_is_not_kept() {
+        let (pool, _, listener) = idling(HOUR).await;
+        let (peer, _) = listener.accept().unwrap();
+        let now = Instant::now();
+        pool.sweep(now);
+        assert_eq!(pool.idle(), 1);
+        pool.sweep(now + HOUR);
+        assert_eq!(pool.idle(), 0);
+        drop(peer);
+        let (pool, _, listener) = idling(HOUR).await;
+        drop(listener.accept().unwrap());
+        pool.sweep(now);
+        assert_eq!(pool.idle(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_dialled_for_one_reach_is_not_used_for_the_other() {
+        let (pool, origin, _listener) = idling(HOUR).await;
+        pool.check_out(&origin, Reach::Checked).await.ok();
+        assert_eq!((pool.reused(), pool.idle()), (0, 1));
+        let connection = pool.check_out(&origin, Reach::Any).await.unwrap();
+        pool.check_in(origin.clone(), Reach::Checked, connection);
+        pool.check_out(&origin, Reach::Any).await.unwrap();
+        assert_eq!((pool.reused(), pool.idle()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn an_octet_that_was_put_back_in_front_is_no_silence() {
+        let (stream, _peer) = warm().await;
+        let stream = Prefixed::new(bytes::Bytes::from_static(b"x"), stream);
+        assert!(!stream.is_silent());
     }
 }

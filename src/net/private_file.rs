@@ -285,4 +285,15 @@ mod tests {
         drop(read);
         assert_eq!(times_in_memory(&flipped), 0);
     }
+
+    #[test]
+    fn a_directory_is_its_owners_alone_from_the_first_moment() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("of/a/home");
+        create_private_dir(&path, true).unwrap();
+        for made in [path.as_path(), path.parent().unwrap()] {
+            let mode = fs::metadata(made).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", made.display());
+        }
+    }
 }

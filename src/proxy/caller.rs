@@ -170,4 +170,35 @@ mod tests {
             Some(format!("arn:{MAX_SESSIONS}"))
         );
     }
+
+    #[test]
+    fn a_proxy_user_is_what_stands_before_a_colon_and_nothing_else() {
+        let user = |value: &str| {
+            let text = format!("GET / HTTP/1.1\r\nProxy-Authorization: {value}\r\n\r\n");
+            let mut bytes = bytes::BytesMut::from(text.as_str());
+            let head = RequestHead::take(&mut bytes, &crate::wire::http1::HeadLimits::default());
+            proxy_user(&head.unwrap().unwrap())
+        };
+        let basic = |pair: &[u8]| user(&format!("Basic {}", STANDARD.encode(pair)));
+        assert_eq!(basic(b"alice:secret").as_deref(), Some("alice"));
+        assert_eq!(basic(b"alice:").as_deref(), Some("alice"));
+        // A password alone, nobody, what is no text, and what could drive a terminal.
+        for pair in [&b"secret"[..], b":secret", b"al\xffice:x", b"a\x1b[2J:x"] {
+            assert_eq!(basic(pair), None, "{pair:?}");
+        }
+        assert_eq!(basic(format!("{}:x", "a".repeat(129)).as_bytes()), None);
+        assert_eq!(user("Bearer YWxpY2U6eA=="), None);
+    }
+
+    #[test]
+    fn a_secret_key_in_the_place_of_its_id_is_nobody() {
+        let identity = |key_id: &str| {
+            let mut identity = Identity::default();
+            by_key_id(&mut identity, key_id, &Sessions::default());
+            identity.access_key_id
+        };
+        let id = "AKIAEXAMPLE000000001";
+        assert_eq!(identity(id).as_deref(), Some(id));
+        assert_eq!(identity(&"s3cr3tKey0".repeat(4)), None);
+    }
 }

@@ -79,3 +79,23 @@ pub(super) async fn linger(
         tracing::trace!("a refused client kept its connection open");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_not_waited_for() {
+        let (mut ours, _theirs) = tokio::io::duplex(1);
+        let sent = timeout(10 * LINGER, send(&mut ours, b"more than one octet")).await;
+        assert_eq!(sent.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_not_waited_for() {
+        let (ours, _theirs) = tokio::io::duplex(1);
+        let (mut reader, mut writer) = tokio::io::split(ours);
+        let lingered = timeout(10 * LINGER, linger(&mut reader, &mut writer)).await;
+        assert!(lingered.is_ok());
+    }
+}

@@ -74,3 +74,23 @@ impl Suspect {
         record.notes.extend(codes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::wire::http1::HeadLimits;
+
+    #[test]
+    fn the_time_is_believed_only_of_whom_tls_vouches_for() {
+        let text = "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n";
+        let head = ResponseHead::take(&mut BytesMut::from(text), &HeadLimits::default());
+        let head = head.unwrap().unwrap();
+        for verified in [true, false] {
+            let mut suspect = Suspect::new(verified);
+            suspect.answered(&head);
+            assert_eq!(suspect.told().is_some(), verified);
+        }
+    }
+}

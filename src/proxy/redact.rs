@@ -266,4 +266,12 @@ mod tests {
         assert_eq!(full.tags["team"], "search");
         assert_eq!(full.tags["x-api-key"], "***");
     }
+
+    #[test]
+    fn no_body_is_decoded_to_more_than_its_bound() {
+        let mut sink = Bounded::default();
+        sink.write_all(&vec![b' '; MAX_DECODED - 1]).unwrap();
+        assert!(sink.write_all(b"abc").is_err());
+        assert_eq!(sink.0.len(), MAX_DECODED);
+    }
 }

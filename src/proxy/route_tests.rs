@@ -254,6 +254,14 @@ fn transparent_means_that_sni_and_host_agree() {
         refused(&named("bedrock-runtime.eu-west-1.amazonaws.com"), &text),
         (Kind::Misdirected, true)
     );
+    // The target is held against the name that TLS asked for as well, and not only against Host.
+    let absolute = format!("POST https://{AWS}/x HTTP/1.1\r\nHost: {AWS}\r\n\r\n");
+    let (entry, host, ..) = passed(&named(AWS), &absolute);
+    assert_eq!((entry, host.as_str()), (Entry::Transparent, AWS));
+    assert_eq!(
+        refused(&named("bedrock-runtime.eu-west-1.amazonaws.com"), &absolute),
+        (Kind::Misdirected, true)
+    );
 }
 
 #[test]

@@ -67,3 +67,19 @@ impl fmt::Debug for Sample {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_prints_its_size_and_nothing_of_what_was_said() {
+        let mut sample = Sample::default();
+        sample.push(b"my prompt");
+        let shown = format!("{sample:?} {sample:#?}");
+        assert!(
+            shown.contains("kept: 9") && !shown.contains("prompt"),
+            "{shown}"
+        );
+    }
+}

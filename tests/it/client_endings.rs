@@ -137,6 +137,25 @@ async fn one_that_vanishes_in_mid_stream_is_noticed_without_another_event() {
 }
 
 #[tokio::test]
+async fn a_plain_client_whose_end_is_answered_by_an_end_is_the_one_who_left() {
+    for door in [Door::Forward, Door::Route, Door::TransparentPlain] {
+        let upstream = RawUpstream::tls().await;
+        let gate = Gate::before(&upstream).await;
+        let mut client = door.open(&gate, BEDROCK).await;
+        client
+            .send(format!("{}{{}}", head(door, "Content-Length: 2")))
+            .await;
+        client.half_close().await;
+        let mut served = upstream.accept().await;
+        served.request().await;
+        assert_eq!(served.end().await, End::Closed);
+        served.close().await;
+        client.end().await;
+        assert_eq!(gate.stop().await.record().outcome, Outcome::ClientAborted);
+    }
+}
+
+#[tokio::test]
 async fn a_plain_client_that_only_stops_sending_gets_its_whole_answer() {
     for door in [Door::Forward, Door::Route, Door::TransparentPlain] {
         let upstream = RawUpstream::tls().await;

@@ -221,3 +221,12 @@ async fn idle_upstream_connections_are_bounded_for_all_hosts_together() {
     }
     assert_eq!(upstream.connections(), 4);
 }
+
+#[tokio::test]
+async fn one_too_many_who_says_nothing_is_let_go_long_before_any_other() {
+    let upstream = RawUpstream::tls().await;
+    let gate = gate(&upstream, 1, 1).await;
+    let _exchange = running(&gate, &upstream).await;
+    // Five seconds; whoever is served has thirty for a first word, which is more than a test waits.
+    gate.plain().await.end().await;
+}

@@ -78,6 +78,37 @@ async fn there_is_no_record_before_the_last_piece_and_there_is_one_once_the_clie
 }
 
 #[tokio::test]
+async fn no_answer_of_ours_is_told_before_its_record_is_committed() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Gate::before(&upstream).await;
+    let ledger = Connection::open(gate.home().join(FILE_NAME)).unwrap();
+    let refused = [
+        "NONSENSE\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "CONNECT no-port.example HTTP/1.1\r\n\r\n",
+    ];
+    for request in refused.into_iter().map(Some).chain([None]) {
+        let mut client = gate.plain().await;
+        let served = match request {
+            Some(_) => None,
+            None => Some(ask(&upstream, &mut client, Door::Forward).await),
+        };
+        ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+        match (request, served) {
+            (Some(request), _) => client.send(request).await,
+            // An upstream that ends before its answer is a failure.
+            (None, served) => served.unwrap().close().await,
+        }
+        let early = tokio::time::timeout(Duration::from_millis(100), client.exactly(1)).await;
+        assert!(early.is_err(), "{request:?}: told before it was recorded");
+        ledger.execute_batch("ROLLBACK").unwrap();
+        let status = client.answer().await.status();
+        let record = gate.records().pop().unwrap();
+        assert_eq!(record.status, Some(status), "{request:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_last_piece_waits_for_the_commit() {
     let upstream = RawUpstream::tls().await;
     let gate = Gate::before(&upstream).await;

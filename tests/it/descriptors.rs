@@ -97,27 +97,15 @@ async fn without_a_free_descriptor_what_runs_goes_on_and_what_comes_waits() {
 
 #[tokio::test]
 async fn an_unused_upstream_connection_gives_its_descriptor_to_one_that_is_needed() {
-    const LIMIT: u32 = 64;
-    const SECOND: &str = "models.example.test";
-    const THIRD: &str = "bedrock-runtime.eu-west-1.amazonaws.com";
-    let upstream = RawUpstream::tls().await;
-    let (_parent, home) = home();
-    let few = Descriptors {
-        soft: LIMIT,
-        hard: LIMIT,
-    };
-    let [second, third] = [SECOND, THIRD].map(|host| format!("{host}:443:{}", upstream.address));
-    let mut arguments = vec!["--max-connections", "1000", "--intercept", SECOND];
-    arguments.extend(["--connect-to", &second, "--connect-to", &third]);
-    let process = Process::start_within(&home, &upstream, &arguments, Some(few)).await;
-    let mut other = process.plain().await;
-    let mut client = process.plain().await;
-    let mut idle = asked(&upstream, &mut client, Door::Route).await;
-    idle.send(OK).await;
-    client.expect(OK).await;
-    // All descriptors but one are taken. With none left, the accept loop would want the idle one for itself.
+    for tunnelled in [false, true] {
+        give_way(tunnelled).await;
+    }
+}
+
+/// Clients that take all descriptors but one. With none left, the accept loop would want the idle one for itself.
+async fn all_but_one(process: &Process, limit: u32) -> Vec<RawClient> {
     let mut crowd = Vec::new();
-    while process.descriptors(LIMIT) < LIMIT - 1 {
+    while process.descriptors(limit) < limit - 1 {
         let mut one = process.plain().await;
         // Granted at once, and nothing is dialled for it.
         one.send(format!("CONNECT {BEDROCK}:443 HTTP/1.1\r\n\r\n"))
@@ -125,15 +113,50 @@ async fn an_unused_upstream_connection_gives_its_descriptor_to_one_that_is_neede
         one.head().await;
         crowd.push(one);
     }
+    crowd
+}
+
+/// The one that is needed leads to an upstream that is opened, or to one that is `tunnelled`.
+async fn give_way(tunnelled: bool) {
+    const LIMIT: u32 = 64;
+    const SECOND: &str = "models.example.test";
+    const THIRD: &str = "bedrock-runtime.eu-west-1.amazonaws.com";
+    const FOURTH: &str = "tunnelled.example.test";
+    let upstream = RawUpstream::tls().await;
+    let (_parent, home) = home();
+    let few = Descriptors {
+        soft: LIMIT,
+        hard: LIMIT,
+    };
+    let [second, third, fourth] =
+        [SECOND, THIRD, FOURTH].map(|host| format!("{host}:443:{}", upstream.address));
+    let mut arguments = vec!["--max-connections", "1000", "--intercept", SECOND];
+    for place in [&second, &third, &fourth] {
+        arguments.extend(["--connect-to", place.as_str()]);
+    }
+    let process = Process::start_within(&home, &upstream, &arguments, Some(few)).await;
+    let mut other = process.plain().await;
+    let mut client = process.plain().await;
+    let mut idle = asked(&upstream, &mut client, Door::Route).await;
+    idle.send(OK).await;
+    client.expect(OK).await;
+    let _crowd = all_but_one(&process, LIMIT).await;
     other.send(post(Door::Route).replace(BEDROCK, SECOND)).await;
     let mut last = upstream.accept().await;
     last.request().await;
     assert_eq!(process.descriptors(LIMIT), LIMIT);
-    client.send(post(Door::Route).replace(BEDROCK, THIRD)).await;
-    let mut served = upstream.accept().await;
-    served.request().await;
-    served.send(OK).await;
-    client.expect(OK).await;
+    if tunnelled {
+        let connect = format!("CONNECT {FOURTH}:443 HTTP/1.1\r\n\r\n");
+        client.send(connect).await;
+        let head = String::from_utf8(client.head().await).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    } else {
+        client.send(post(Door::Route).replace(BEDROCK, THIRD)).await;
+        let mut served = upstream.accept().await;
+        served.request().await;
+        served.send(OK).await;
+        client.expect(OK).await;
+    }
     idle.end().await;
 }
 

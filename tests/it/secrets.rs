@@ -1,8 +1,12 @@
 //! What would let somebody else act as the caller is nowhere to be found afterwards: not in the ledger's files, not in
 //! what is shown of them, not in the log.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tollgate::cli::show::{self, ShowArgs};
-use tollgate::ledger::FILE_NAME;
+use tollgate::ledger::{FILE_NAME, Reader};
 
 use crate::support::gate::Plan;
 use crate::support::upstream::ELSEWHERE;
@@ -198,4 +202,40 @@ fn assert_clean(gate: &Gate, when: &str) {
         }
     }
     assert!(octets > 100_000, "only {octets} octets of ledger");
+}
+
+#[tokio::test]
+async fn a_coded_body_with_a_credential_is_left_out_and_its_record_says_so() {
+    let upstream = RawUpstream::tls().await;
+    let gate = Plan::new().before(&upstream).start().await;
+    for (text, withheld) in [
+        (r#"{"text":"hello"}"#, false),
+        (r#"{"SessionToken":"c4n4ry50c4n4ry51"}"#, true),
+    ] {
+        let mut coder = GzEncoder::new(Vec::new(), Compression::default());
+        coder.write_all(text.as_bytes()).unwrap();
+        let body = coder.finish().unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut client = Door::Connect.open(&gate, BEDROCK).await;
+        let request = format!(
+            "POST /model/m/invoke HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: 2\r\n\r\n{{}}"
+        );
+        client.send(request).await;
+        let mut served = upstream.accept().await;
+        served.request().await;
+        served.send([head.as_bytes(), &body].concat()).await;
+        assert_eq!(client.answer().await.content, body, "{text}");
+        let record = gate.records().pop().unwrap();
+        let noted = record.notes.iter().any(|note| note == "body-withheld");
+        assert_eq!(noted, withheld, "{text}: {:?}", record.notes);
+        let reader = Reader::open(&gate.home().join(FILE_NAME)).unwrap();
+        let kept = reader.payload(&record.id).unwrap().unwrap();
+        let expected = if withheld { Vec::new() } else { body };
+        assert_eq!(kept.response_body, expected, "{text}");
+        assert_eq!(kept.response_truncated, withheld, "{text}");
+    }
+    gate.stop().await;
 }

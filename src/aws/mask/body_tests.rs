@@ -176,3 +176,18 @@ proptest! {
         prop_assert!(!kept.contains(&secret), "{kept}");
     }
 }
+
+#[test]
+fn every_name_of_a_secret_is_known_in_bodies() {
+    let names = "secretaccesskey secret_access_key secret-access-key sessiontoken session_token session-token \
+        securitytoken security_token security-token x-amz-signature x-api-key bearer_token_bedrock samlassertion \
+        webidentitytoken access_token accesstoken refresh_token refreshtoken client_secret clientsecret";
+    for name in names.split_ascii_whitespace() {
+        for name in [name.to_owned(), name.to_ascii_uppercase()] {
+            let sent = format!(r#"{{"{name}": "c4n4ry00c4n4ry00"}}"#);
+            let masked = body(sent.as_bytes()).map(|masked| String::from_utf8(masked).unwrap());
+            let expected = format!(r#"{{"{name}": "***"}}"#);
+            assert_eq!(masked.as_deref(), Some(expected.as_str()), "{name}");
+        }
+    }
+}

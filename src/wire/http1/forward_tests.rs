@@ -37,6 +37,30 @@ fn lines_for_one_hop_and_for_proxies_are_dropped() {
 }
 
 #[test]
+fn no_line_for_one_hop_or_for_a_proxy_gets_through_in_either_direction() {
+    for name in [
+        "Connection",
+        "Proxy-Connection",
+        "Keep-Alive",
+        "TE",
+        "Upgrade",
+        "Proxy-Authorization",
+        "Proxy-Authenticate",
+        "Proxy-Authentication-Info",
+    ] {
+        // Nobody names it in Connection.
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{name}: x\r\n\r\n");
+        let kept = forward(&text, RequestEdits::default(), &[]).unwrap();
+        assert_eq!(kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "{name}");
+        let text = format!("HTTP/1.1 200 OK\r\nDate: x\r\n{name}: x\r\n\r\n");
+        let head = ResponseHead::take(&mut BytesMut::from(&*text), &HeadLimits::default());
+        let mut out = Vec::new();
+        response_head(&head.unwrap().unwrap(), &mut out).unwrap();
+        assert_eq!(out, b"HTTP/1.1 200 OK\r\nDate: x\r\n\r\n", "{name}");
+    }
+}
+
+#[test]
 fn a_signed_line_is_never_dropped() {
     let rows = [
         ("Connection: close\r\n", "connection"),
@@ -61,6 +85,8 @@ fn connection_may_not_name_the_message_away() {
         "Host",
         "content-length",
         "Transfer-Encoding",
+        "Content-Type",
+        "content-encoding",
         "authorization",
     ] {
         let text = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close, {name}\r\n\r\n");

@@ -97,6 +97,41 @@ fn requests_that_two_readers_could_read_differently_are_refused() {
 }
 
 #[test]
+fn every_control_octet_is_named_with_its_place_wherever_it_stands() {
+    let controls = (0..b' ').chain([0x7f]);
+    for octet in controls.filter(|octet| !b"\t\n".contains(octet)) {
+        for (before, after) in [
+            ("GET /", " HTTP/1.1\r\n"),
+            ("GET / HTTP/1.1\r\na", ": x\r\n"),
+            ("GET / HTTP/1.1\r\na: ", "x\r\n"),
+            ("GET / HTTP/1.1\r\na: x", "y\r\n"),
+        ] {
+            let at = before.len();
+            let text = [before.as_bytes(), &[octet], after.as_bytes(), b"\r\n"].concat();
+            let expected = if octet == b'\r' {
+                HeadError::BareCr { at }
+            } else {
+                HeadError::Control { octet, at }
+            };
+            assert_eq!(request(&text).unwrap_err(), expected, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_folded_line_and_a_blank_before_a_colon_are_called_what_they_are() {
+    for (line, expected) in [
+        (" folded", HeadError::ObsFold { at: 22 }),
+        ("\tfolded", HeadError::ObsFold { at: 22 }),
+        ("b : c", HeadError::SpaceBeforeColon { at: 22 }),
+        ("b\t: c", HeadError::SpaceBeforeColon { at: 22 }),
+    ] {
+        let text = format!("GET / HTTP/1.1\r\na: x\r\n{line}\r\n\r\n");
+        assert_eq!(request(text.as_bytes()).unwrap_err(), expected, "{line:?}");
+    }
+}
+
+#[test]
 fn a_start_line_is_judged_before_anything_follows_it() {
     for line in [
         "GET /",
