@@ -153,7 +153,9 @@ async fn at_the_door(process: &Process) -> Vec<(&'static str, RawClient)> {
 async fn nobody_holds_a_stop_up_who_is_not_in_yet() {
     let upstream = RawUpstream::tls().await;
     let (_parent, home) = home();
-    let process = Process::start(&home, &upstream).await;
+    // So that no limit ends what the stop should.
+    let patient = ["--tls-timeout", "1h", "--head-timeout", "1h"];
+    let process = Process::start_within(&home, &upstream, &patient, None).await;
     let at_the_door = at_the_door(&process).await;
     process.terminate();
     for (what, client) in at_the_door {
