@@ -223,7 +223,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::config::PrivateDestinations;
+    use crate::config::{PrivateDestinations, Vouched};
     use crate::net::stream::Prefixed;
     use crate::net::trust::{self, PlatformRoots};
     use crate::wire::http1::Scheme;
@@ -301,6 +301,8 @@ mod tests {
     }
 
     const HOUR: Duration = Duration::from_secs(3600);
+    const OBSERVED: Reach = Reach::observed(Vouched::Itself);
+    const UNOBSERVED: Reach = Reach::unobserved(Vouched::Itself);
 
     /// A pool with one connection that idles, where that leads, and the other end of it.
     async fn idling(idle_timeout: Duration) -> (UpstreamPool, Origin, TcpListener) {
@@ -313,8 +315,8 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
         };
-        let connection = pool.check_out(&origin, Reach::Any).await.unwrap();
-        pool.check_in(origin.clone(), Reach::Any, connection);
+        let connection = pool.check_out(&origin, OBSERVED).await.unwrap();
+        pool.check_in(origin.clone(), OBSERVED, connection);
         (pool, origin, listener)
     }
 
@@ -322,7 +324,7 @@ mod tests {
     async fn what_has_idled_too_long_is_not_used() {
         for (idle_timeout, reused) in [(Duration::ZERO, 0), (HOUR, 1)] {
             let (pool, origin, _listener) = idling(idle_timeout).await;
-            pool.check_out(&origin, Reach::Any).await.unwrap();
+            pool.check_out(&origin, OBSERVED).await.unwrap();
             assert_eq!(pool.reused(), reused, "{idle_timeout:?}");
         }
     }
@@ -346,11 +348,11 @@ mod tests {
     #[tokio::test]
     async fn what_was_dialled_for_one_reach_is_not_used_for_the_other() {
         let (pool, origin, _listener) = idling(HOUR).await;
-        pool.check_out(&origin, Reach::Checked).await.ok();
+        pool.check_out(&origin, UNOBSERVED).await.ok();
         assert_eq!((pool.reused(), pool.idle()), (0, 1));
-        let connection = pool.check_out(&origin, Reach::Any).await.unwrap();
-        pool.check_in(origin.clone(), Reach::Checked, connection);
-        pool.check_out(&origin, Reach::Any).await.unwrap();
+        let connection = pool.check_out(&origin, OBSERVED).await.unwrap();
+        pool.check_in(origin.clone(), UNOBSERVED, connection);
+        pool.check_out(&origin, OBSERVED).await.unwrap();
         assert_eq!((pool.reused(), pool.idle()), (1, 1));
     }
 

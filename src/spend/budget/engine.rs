@@ -131,21 +131,7 @@ impl Budgets {
             let standing = state.standing(&place);
             let most = u128::from(rule.limit.most);
             let left = most.saturating_sub(standing.spent + standing.reserved);
-            let amount = match asked {
-                // All that is left is as much as can be kept for a call whose answer nobody has limited.
-                Asked::Amount {
-                    most: amount,
-                    least,
-                } => {
-                    let left = u64::try_from(left).unwrap_or(u64::MAX);
-                    if least <= left {
-                        amount.min(left)
-                    } else {
-                        least
-                    }
-                }
-                Asked::Unpriced => 0,
-            };
+            let amount = asked.of_what_is_left(u64::try_from(left).unwrap_or(u64::MAX));
             let needed = standing.spent + standing.reserved + u128::from(amount);
             // A budget that is spent admits nothing that could cost, not even what is thought to count for nothing.
             let is_spent = rule.window.is_some() && standing.spent >= most;

@@ -159,6 +159,18 @@ pub(super) enum Asked {
     Unpriced,
 }
 
+impl Asked {
+    /// How much is reserved where so much is left. All of it is as much as can be kept for a call whose answer nobody has
+    /// limited.
+    pub(super) fn of_what_is_left(self, left: u64) -> u64 {
+        match self {
+            Self::Amount { most, least } if least <= left => most.min(left),
+            Self::Amount { least, .. } => least,
+            Self::Unpriced => 0,
+        }
+    }
+}
+
 /// Counts beyond this are a peer's nonsense; the ledger keeps no larger ones either.
 const MOST: u64 = i64::MAX as u64;
 

@@ -299,3 +299,26 @@ fn a_stream_is_cut_when_the_budget_is_spent_in_it() {
         ("101", "0")
     );
 }
+
+#[test]
+fn an_answer_that_nobody_has_limited_is_kept_all_that_is_left_for() {
+    // The assumption alone, 100 tokens, is more than there ever is.
+    let small = budgets([rule(Counts::TotalTokens, 50)]);
+    let unlimited = || Ask {
+        input_tokens: 5,
+        max_output_tokens: None,
+    };
+    let first = admit(&small, "a", unlimited(), NOON).unwrap();
+    assert_eq!(line(&small, NOON).reserved, "50");
+    assert!(admit(&small, "a", unlimited(), NOON).is_err());
+    first.settle(&spent(5, 25));
+    let second = admit(&small, "a", unlimited(), NOON).unwrap();
+    assert_eq!(line(&small, NOON).reserved, "20");
+    second.settle(&spent(5, 12));
+    // Three are left: not enough for the input.
+    let refused = admit(&small, "a", unlimited(), NOON).unwrap_err();
+    assert!(refused.message.contains("47 of 50"), "{refused:?}");
+    // Who names a limit is held to it.
+    let large = budgets([rule(Counts::TotalTokens, 50)]);
+    assert!(admit(&large, "a", ask(5, 100), NOON).is_err());
+}
