@@ -347,8 +347,28 @@ output = 7
 model = "*"
 multiplier = "0.87"
 """
+    budgets = """[[budget]]
+name = "a"
+access_key = ["AKIA*", "x"]
+tag = { team = "a", stage = ["b", "c"] }
+per = ["model", "tag:team"]
+usd = "12.50"
+window = "month"
+zone = "Europe/Berlin"
+warn_at = [50, 80]
+unpriced = "assume = amazon.nova-lite-v1:0"
+[[budget]]
+name = "b"
+concurrent = 3
+[[budget]]
+name = "c"
+usd = 3
+window = "90m"
+mode = "shadow"
+"""
     seeds["configuration"] = {
         "options": text(options),
+        "budgets": text(budgets),
         "wrong-value": b'payload = "some"',
         "wrong-key": b"listem = 1",
         "wrong-toml": b'listen = "',

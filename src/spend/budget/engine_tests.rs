@@ -295,6 +295,13 @@ fn it_counts_where_its_record_belongs_whatever_was_known_before() {
 
 #[test]
 fn rules_that_measure_the_same_keep_what_they_know_and_others_wait_for_the_ledger() {
+    let same = |glob| Rule {
+        matches: vec![only(Per::AccessKey, &[glob])],
+        window: Some(Window::Day(Zone::named("Europe/Berlin").unwrap())),
+        ..rule(Counts::Requests, 1)
+    };
+    assert!(same("AKIA*").measures_as(&same("AKIA*")));
+    assert!(!same("AKIA*").measures_as(&same("ASIA*")));
     let budgets = budgets([rule(Counts::TotalTokens, 100)]);
     budgets.replayed();
     assert_eq!(budgets.needs_since(NOON), None);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::rule::{Counts, Key, Rule};
-use super::window::{Span, Window};
+use super::window::{HOUR, Span, Window};
 
 /// Most keys of a rule that have a budget of their own.
 pub(super) const MAX_KEYS: usize = 64 * 1024;
@@ -204,7 +204,7 @@ impl RuleState {
             .window
             .as_ref()
             .map_or(i64::MAX, Window::longest_ms);
-        let pause = length / 4;
+        let pause = (length / 4).min(HOUR);
         if self.swept_ms > self.latest_ms || self.latest_ms.saturating_sub(self.swept_ms) > pause {
             self.sweep();
         }

@@ -50,9 +50,10 @@ pub(super) struct Span {
 }
 
 const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
+/// An hour.
+pub(super) const HOUR: i64 = 60 * MINUTE;
 /// A day of a clock that nobody changes.
-pub(super) const DAY: i64 = 24 * HOUR;
+const DAY: i64 = 24 * HOUR;
 /// Slots of a rolling window.
 const SLOTS: i64 = 60;
 /// The longest rolling window.

@@ -178,6 +178,8 @@ fn a_rolling_window_reaches_back_to_the_beginning_of_a_slot() {
 fn zones_are_known_without_the_machines_data_and_named_as_they_are() {
     assert_eq!(zone("europe/berlin").name(), "Europe/Berlin");
     assert_eq!(zone("UTC"), Zone::utc());
+    assert_eq!(zone("Europe/Berlin"), zone("europe/berlin"));
+    assert_ne!(zone("Europe/Berlin"), zone("Europe/Paris"));
     for name in ["", "Berlin", "Europe/Atlantis", "../etc/passwd", "CET+1"] {
         assert!(Zone::named(name).is_none(), "{name}");
     }
