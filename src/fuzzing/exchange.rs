@@ -35,6 +35,7 @@ use crate::net::trust::PlatformRoots;
 use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
 use crate::proxy::{Phase, Services, connection};
+use crate::spend::budget::Budgets;
 use crate::wire::http1::Scheme;
 
 /// The upstreams that answer. Whatever else is asked for cannot be dialled.
@@ -97,6 +98,11 @@ impl World {
             [[route]]
             prefix = "/service/mine/"
             upstream = "https://up.example:8443"
+            [[budget]]
+            name = "looks into bodies and lets all pass"
+            route = "/service/mine/"
+            total_tokens = 1000000000000000
+            window = "24h"
         "#;
         let options: Options = toml::from_str(file).unwrap();
         let upstream_proxy = UpstreamProxy::from_options(&options, |_| None).unwrap();
@@ -135,7 +141,7 @@ impl World {
         let (phase, phases) = watch::channel(Phase::Serving);
         let services = Services {
             policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy.clone())),
-            budgets: Arc::default(),
+            budgets: Arc::new(Budgets::new(settings.policy.budgets.clone())),
             tls: ServerConfigs::new(store, intercepts).unwrap(),
             pool: UpstreamPool::new(dialer, Duration::from_secs(60), 64),
             settings,

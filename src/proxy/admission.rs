@@ -1,9 +1,9 @@
 //! Whether a call may pass the budgets, what that reserves, and what it has spent in the end.
 //!
 //! Asked before an upstream connection is checked out, and only where there are rules. Who calls for what is told by the
-//! record as far as it is known, under the same names that the ledger will have; what the call may come to by the body, of which the
-//! beginning is looked at where a rule depends on it. The reservation goes with the meter, and is settled from the
-//! finished record just before that is committed. The arithmetic is `spend::budget`'s.
+//! record as far as it is known, under the same names that the ledger will have; what the call may come to by the body,
+//! of which the beginning is looked at where a rule depends on it. The reservation goes with the meter, and is settled from
+//! the finished record just before that is committed. The arithmetic is `spend::budget`'s.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -50,8 +50,8 @@ pub(super) enum NotAdmitted {
     ClientGone,
 }
 
-/// Whether there is anything to ask: it is a call of AWS, and there are rules. One that AWS does not charge for counts as a
-/// call, and for nothing else.
+/// Whether there is anything to ask: it is a call of AWS, and there are rules. One that AWS does not charge for counts as
+/// a call, and for nothing else.
 pub(super) fn concerns(services: &Services, plan: &Plan) -> bool {
     !services.budgets.is_empty() && plan.observed && plan.call.is_some()
 }
@@ -204,8 +204,8 @@ pub(super) fn cost(
     policy.prices.cost(&call).usd
 }
 
-/// Settles what a call reserved from its record; of one that reserved nothing, since there were no rules when it began or it
-/// never came as far as that, counts what the ledger will say.
+/// Settles what a call reserved from its record; of one that reserved nothing, since there were no rules when it began or
+/// it never came as far as that, counts what the ledger will say.
 pub(super) fn settle(budgets: &Budgets, admission: Option<Admission>, record: &UsageRecord) {
     let Some(admission) = admission else {
         if record.is_spending()

@@ -1,9 +1,9 @@
 //! Ending a stream whose budget has run out in it, where the rule wants that.
 //!
-//! The client is given every whole message that came until then, after the last of them an exception as AWS sends it when it
-//! throttles a stream, and the framing's proper end. Where the framing leaves no room for that (Content-Length, a content
-//! coding) or the stream is of another kind, it goes on to its end and the record says so. What was used is settled as
-//! for every stream that broke off.
+//! The client is given every whole message that came until then, after the last of them an exception as AWS sends it when
+//! it throttles a stream, and the framing's proper end. Where the framing leaves no room for that (Content-Length, a
+//! content coding) or the stream is of another kind, it goes on to its end and the record says so. What was used is
+//! settled as for every stream that broke off.
 
 use std::ops::Range;
 

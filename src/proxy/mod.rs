@@ -7,7 +7,8 @@
 //! - `route`: pure; where a request goes.
 //! - `admission`: whether budgets let it pass, after a `peek` at its body.
 //! - `exchange`: one request and its response.
-//! - `relay`: the two directions of it, `pieces` by piece; `cutting`: a stream that a budget ends; `drain`: what becomes of an answer whose client is gone.
+//! - `relay`: the two directions of it, `pieces` by piece; `drain`: what becomes of an answer whose client is gone.
+//! - `cutting`: a stream that a budget ends.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
 //! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.

@@ -1,10 +1,10 @@
 //! What a call consumed, told from the bytes that passed by. Pure.
 //!
-//! [`observer`] is shown an exchange and gathers the rest: [`request`] and `prompt` read what the client said, `outlook` what
-//! that may consume at most, `coding` undoes content codings on a copy, `answer`, `response` and `chunk` take heads, bodies and streams apart, `path`,
-//! `trie`, `paths` and `family` know what stands where in a document, [`patterns`] what the operator added to that,
-//! `tally`, `counts` and `words` keep what was told and settle it. `untold` says what is missing, [`estimate`](mod@estimate)
-//! counts it from the [`sample`] that was kept.
+//! [`observer`] is shown an exchange and gathers the rest: [`request`] and `prompt` read what the client said, `outlook`
+//! what that may consume at most, `coding` undoes content codings on a copy, `answer`, `response` and `chunk` take heads,
+//! bodies and streams apart, `path`, `trie`, `paths` and `family` know what stands where in a document, [`patterns`] what
+//! the operator added to that, `tally`, `counts` and `words` keep what was told and settle it. `untold` says what is
+//! missing, [`estimate`](mod@estimate) counts it from the [`sample`] that was kept.
 
 mod answer;
 mod chunk;

@@ -464,3 +464,23 @@ async fn a_call_that_names_no_longest_answer_is_taken_for_what_the_rule_assumes(
     // The model of all that does not say otherwise.
     assert_eq!(Call::default().model, NOVA);
 }
+
+#[tokio::test]
+async fn a_picture_is_taken_for_a_picture_and_text_as_long_for_text() {
+    // Base64 of a JPEG's beginning and much behind it.
+    let long = format!("/9j/{}", "A".repeat(60_000));
+    let picture = format!(
+        r#"{{"messages":[{{"role":"user","content":[{{"image":{{"format":"jpeg","source":{{"bytes":"{long}"}}}}}}]}}],"max_tokens":1}}"#
+    );
+    let text = format!(
+        r#"{{"messages":[{{"role":"user","content":[{{"text":"{long}"}}]}}],"max_tokens":1}}"#
+    );
+    for limit in ["input_tokens", "total_tokens"] {
+        let config = budget(&format!("{limit} = 2000\nwindow = \"24h\""));
+        let it = Answered::new(&config).await;
+        for (body, status) in [(&text, 403), (&picture, 200)] {
+            let answer = it.call(Door::Connect, &Call::saying(body)).await;
+            assert_eq!(answer.status(), status, "{limit}: {}", answer.text());
+        }
+    }
+}

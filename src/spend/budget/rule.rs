@@ -204,11 +204,9 @@ impl Rule {
             Per::Model => subject.model.is_none(),
             _ => false,
         };
-        let counts = self.limit.counts;
-        matches!(
-            counts,
-            Counts::TotalTokens | Counts::OutputTokens | Counts::Usd
-        ) || parts.into_iter().any(stands_in_it)
+        // Input, too: the length of a body does not say whether it is text or pictures.
+        let counts_calls = matches!(self.limit.counts, Counts::Requests | Counts::Concurrent);
+        !counts_calls || parts.into_iter().any(stands_in_it)
     }
 
     /// Whether a tag matters to it.

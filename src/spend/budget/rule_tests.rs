@@ -105,7 +105,7 @@ fn the_body_is_worth_a_look_where_a_rule_depends_on_it() {
     for (rule, subject, wants) in [
         (rule(Counts::TotalTokens, 1), subject("AKIA1"), true),
         (rule(Counts::Usd, 1), subject("AKIA1"), true),
-        (rule(Counts::InputTokens, 1), subject("AKIA1"), false),
+        (rule(Counts::InputTokens, 1), subject("AKIA1"), true),
         (rule(Counts::Requests, 1), subject("AKIA1"), false),
         (
             Rule {
