@@ -233,8 +233,4 @@ fn the_examples_of_the_page_are_valid() {
     let (_, rest) = page.split_once("```toml\n").unwrap();
     let (example, _) = rest.split_once("```").unwrap();
     assert_eq!(checked(example).unwrap().len(), 6);
-    let page = include_str!("../../docs/configuration.md");
-    let (_, rest) = page.split_once("```toml\n").unwrap();
-    let (example, _) = rest.split_once("```").unwrap();
-    assert_eq!(checked(example).unwrap().len(), 1);
 }

@@ -47,6 +47,9 @@ fn the_example_holds_every_key_and_each_of_them_is_right() {
         let options: Options = toml::from_str(text).unwrap();
         let options = Options {
             learn_sessions: None,
+            // Files of another machine.
+            prices_file: None,
+            users: None,
             ..options
         };
         crate::config::Settings::from_options(options, "/home".into(), None).unwrap();

@@ -446,14 +446,14 @@ async fn what_is_free_counts_as_a_call_only_and_what_is_no_call_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_that_names_no_longest_answer_is_taken_for_what_the_rule_assumes() {
-    for (assumed, status) in [(10, 200), (1000, 403)] {
+async fn a_call_that_names_no_longest_answer_is_no_reason_to_refuse_it() {
+    for assumed in [10, 1000] {
         let config = budget(&format!(
             "total_tokens = 100\nwindow = \"24h\"\nassume_output_tokens = {assumed}"
         ));
         let it = Answered::new(&config).await;
         let call = Call::saying(r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#);
-        assert_eq!(it.call(Door::Connect, &call).await.status(), status);
+        assert_eq!(it.call(Door::Connect, &call).await.status(), 200);
         // An embedding answers nothing, whatever is assumed.
         let call = Call {
             body: r#"{"inputText":"hi"}"#.to_owned(),

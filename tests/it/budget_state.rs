@@ -40,7 +40,9 @@ fn home(config: &str) -> (TempDir, PathBuf) {
 
 async fn start(home: &Path, upstream: &RawUpstream) -> Process {
     Process::start_with(home, upstream, |command| {
-        command.env("TOLLGATE_ADMIN", "127.0.0.1:0");
+        command
+            .env("TOLLGATE_ADMIN", "127.0.0.1:0")
+            .env_remove("TOLLGATE_CONFIG");
     })
     .await
 }

@@ -98,7 +98,7 @@ impl Gate {
             .args(["--listen", &listen.to_string()])
             .args(["--log-format", "json"])
             .args(["--payload-limit", PAYLOAD_LIMIT])
-            .args(["--deny", hosts::DENIED]);
+            .args(["--tunnel-port", "*", "--deny", hosts::DENIED]);
         for (host, port, address) in [
             (hosts::WEATHER, "443", upstream.weather),
             (hosts::ECHO, "7", upstream.echo),

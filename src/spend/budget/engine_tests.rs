@@ -155,13 +155,9 @@ fn a_refusal_names_the_rule_what_is_spent_the_limit_and_when_it_resets() {
         admit(&budgets, "AKIA1", ask(0, 0), NOON)
             .unwrap()
             .settle(&before);
-        let unlimited = Ask {
-            input_tokens: 50,
-            max_output_tokens: None,
-        };
         let price = |_: u64, _: u64| Some(Usd::from_picos(600));
         let refusal = budgets
-            .admit(&subject("AKIA1"), &unlimited, &price, NOON)
+            .admit(&subject("AKIA1"), &ask(50, 100), &price, NOON)
             .unwrap_err();
         assert_eq!(refusal.message, message);
         assert_eq!(refusal.kind, kind, "{message}");
