@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -38,8 +39,10 @@ pub(crate) struct Exchange {
     /// `None` until the client is done with it.
     pub(crate) told: Option<Told>,
     pub(crate) upstream: Seen,
-    /// The gate was killed while it ran.
+    /// The gate was killed while it ran, or while its record was on its way.
     pub(crate) overtaken: bool,
+    /// When the client was done with it.
+    pub(crate) ended: Option<Instant>,
 }
 
 /// What a client is about to ask.
@@ -144,7 +147,11 @@ pub(crate) struct Unmarked {
     /// Octets from and to the client.
     pub(crate) bytes: Option<(u64, u64)>,
     pub(crate) overtaken: bool,
+    pub(crate) ended: Instant,
 }
+
+/// Longer than the record of an answer that nobody waits for takes to be committed.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 impl Book {
     /// Which gate is running.
@@ -155,6 +162,13 @@ impl Book {
     /// A gate is about to be killed, or another one serves.
     pub(crate) fn next_generation(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+        let mut pages = self.pages();
+        for exchange in pages.exchanges.values_mut() {
+            exchange.overtaken |= exchange.ended.is_some_and(is_recent);
+        }
+        for unmarked in &mut pages.unmarked {
+            unmarked.overtaken |= is_recent(unmarked.ended);
+        }
     }
 
     /// Whether a connection opened in `generation` cannot be held against the gate any more.
@@ -173,6 +187,7 @@ impl Book {
             told: None,
             upstream: Seen::default(),
             overtaken: false,
+            ended: None,
         };
         self.pages().exchanges.insert(marker, exchange);
     }
@@ -183,6 +198,7 @@ impl Book {
         if let Some(exchange) = self.pages().exchanges.get_mut(&marker) {
             exchange.told = Some(told);
             exchange.overtaken = overtaken;
+            exchange.ended = Some(Instant::now());
         }
     }
 
@@ -240,4 +256,8 @@ impl Pages {
             self.findings.push(what);
         }
     }
+}
+
+fn is_recent(ended: Instant) -> bool {
+    ended.elapsed() < ON_ITS_WAY
 }

@@ -1,6 +1,7 @@
 //! The audit of the soak finds whatever is wrong: good books are spoiled, one thing at a time.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -54,6 +55,7 @@ fn answered() -> Exchange {
             answered: true,
         },
         overtaken: false,
+        ended: None,
     }
 }
 
@@ -353,6 +355,7 @@ fn what_has_no_marker_is_known_by_its_client() {
         outcomes: &["refused"],
         bytes: None,
         overtaken: false,
+        ended: Instant::now(),
     };
     let refused = Row {
         marker: None,

@@ -1,6 +1,8 @@
 //! What clients do that is no proper call: malformed requests, connections without one, browsers, tunnels, hosts that
 //! are refused.
 
+use std::time::Instant;
+
 use tokio::io::AsyncWriteExt;
 
 use super::super::acts::Going;
@@ -92,6 +94,7 @@ impl Client {
             outcomes,
             bytes: None,
             overtaken: false,
+            ended: Instant::now(),
         };
         self.book.unmarked(unmarked, opened.generation);
     }
@@ -357,6 +360,7 @@ fn tunnel_of(
         outcomes,
         bytes,
         overtaken: false,
+        ended: Instant::now(),
     }
 }
 
