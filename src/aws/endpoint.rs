@@ -5,6 +5,8 @@
 //! knows every region's name without a list of regions; whether Bedrock exists there is for DNS to say.
 //! Ports and names that operators add are left to the caller.
 
+use std::borrow::Cow;
+
 /// A Bedrock data plane endpoint, as its host name tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -60,11 +62,34 @@ impl Endpoint {
     /// Recognises a host name; case does not matter, and one trailing dot and one `:port` are allowed.
     #[must_use]
     pub fn parse(host: &str) -> Option<Self> {
-        if host.len() > MAX_NAME + MAX_PORT || !host.is_ascii() {
-            return None;
-        }
-        let lower = host.to_ascii_lowercase();
-        let name = without_port(&lower)?;
+        let name = lower(host)?;
+        let parts = Parts::of(&name)?;
+        Some(Self {
+            service: parts.service,
+            region: parts.region.to_owned(),
+            fips: parts.fips,
+            vpc_endpoint: parts.vpc_endpoint,
+        })
+    }
+
+    /// Whether [`parse`](Self::parse) recognises a host name: what is asked of every host, several times.
+    #[must_use]
+    pub fn is_one(host: &str) -> bool {
+        lower(host).is_some_and(|name| Parts::of(&name).is_some())
+    }
+}
+
+/// What a name in lower case tells.
+struct Parts<'a> {
+    service: Service,
+    region: &'a str,
+    fips: bool,
+    vpc_endpoint: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(lower: &'a str) -> Option<Self> {
+        let name = without_port(lower)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         let (private, name) = match name.split_once('.')? {
             (label, rest) if is_vpc_endpoint_id(label) => (true, rest),
@@ -79,7 +104,7 @@ impl Endpoint {
         }
         Some(Self {
             service,
-            region: region.to_owned(),
+            region,
             fips,
             vpc_endpoint: private || suffix.len() < rest.len(),
         })
@@ -117,6 +142,18 @@ const MAX_NAME: usize = 254;
 const MAX_PORT: usize = 6;
 /// Longest DNS label.
 const MAX_LABEL: usize = 63;
+
+/// `host` in lower case, which it is in nearly every time, if it can be a name.
+fn lower(host: &str) -> Option<Cow<'_, str>> {
+    if host.len() > MAX_NAME + MAX_PORT || !host.is_ascii() {
+        return None;
+    }
+    Some(if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    })
+}
 
 fn without_port(host: &str) -> Option<&str> {
     let Some((name, port)) = host.split_once(':') else {

@@ -193,7 +193,7 @@ impl HostRules {
 
     /// How narrowly `host` is to be opened and to be tunnelled.
     fn open(&self, host: &str) -> (Option<Rank>, Option<Rank>) {
-        let endpoint = Endpoint::parse(host).map(|_| ENDPOINT);
+        let endpoint = Endpoint::is_one(host).then_some(ENDPOINT);
         let intercept = best(&self.intercept, host).max(endpoint);
         (intercept, best(&self.tunnel, host))
     }
@@ -221,7 +221,7 @@ impl HostRules {
             Vouched::No
         } else if rules.any(|pattern| pattern.rank(host) == Some(EXACT)) {
             Vouched::Itself
-        } else if action == HostAction::Intercept || Endpoint::parse(host).is_some() {
+        } else if action == HostAction::Intercept || Endpoint::is_one(host) {
             Vouched::AsOneOf
         } else {
             Vouched::No
