@@ -4,6 +4,7 @@
 //! reads them back for people and scripts. The file itself (columns, indices, versions) is in `schema`, the mapping
 //! between a record and its row in `row`. Who fills a record is the proxy's business, who prints it the commands'.
 
+mod checkpointer;
 mod clock;
 mod dimension;
 mod durations;

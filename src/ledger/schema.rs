@@ -220,6 +220,17 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
+/// Opens the ledger once more, for a thread that checkpoints it beside the writer.
+pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, LedgerError> {
+    let open = |source| LedgerError::opening(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(open)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(open)?;
+    // A first look at the file has it join the WAL now, while that is small.
+    version(&connection).map_err(open)?;
+    Ok(connection)
+}
+
 /// Opens the ledger for queries, writing nothing.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, QueryError> {
     if !path.exists() {
@@ -266,7 +277,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     // In WAL mode NORMAL hands every commit to the operating system and leaves the fsync to checkpoints: a killed
     // process loses nothing, a machine that loses power may lose the last commits but never the file.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // Checkpoints are run by the worker after it has answered those who wait.
+    // Checkpoints are made when `store` says so.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     connection.pragma_update(None, "cache_size", CACHE_SIZE)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::checkpointer::Checkpointer;
 use super::error::LedgerError;
 use super::options::Retention;
 use super::record::{Entry, Payload, UsageRecord};
@@ -21,6 +22,8 @@ use super::{row, schema, soundness, span, sweep};
 /// The connection and what is prepared for it.
 pub(super) struct Store {
     pub(super) path: PathBuf,
+    /// Gone before the connection is: the last one to go merges the WAL into the file.
+    checkpointer: Option<Checkpointer>,
     pub(super) connection: Connection,
     insert_exchange: String,
     insert_payload: String,
@@ -47,11 +50,11 @@ const SPAN_ROWS: usize = 1024;
 /// Spans written between two transactions at most; each takes about half a millisecond.
 const SPANS_AT_ONCE: usize = 4;
 
-/// Growth of the WAL, in pages of 4 KiB, after which it is checkpointed while nobody waits: 4 MiB.
-const CHECKPOINT_WHEN_IDLE: u32 = 1000;
+/// Growth of the WAL, in pages of 4 KiB, after which it is checkpointed beside whatever is written: 4 MiB.
+const CHECKPOINT_AFTER: u32 = 1000;
 
-/// Growth after which it is checkpointed whoever waits: 32 MiB.
-const CHECKPOINT_ANYWAY: u32 = 8000;
+/// Length, in pages, at which the writer makes the checkpoint itself, so that the WAL can begin anew: 128 MiB.
+const BEGIN_ANEW_AT: u32 = 32_000;
 
 /// How long a start waits for the check of the whole file; a second is enough for some hundred megabytes.
 const CHECK: Duration = Duration::from_secs(1);
@@ -61,6 +64,7 @@ impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
         let mut store = Self {
             path: path.to_owned(),
+            checkpointer: None,
             connection: schema::open_for_writing(path)?,
             insert_exchange: row::insert_exchange_sql(),
             insert_payload: row::insert_payload_sql(),
@@ -85,6 +89,7 @@ impl Store {
             });
         }
         store.checkpoint_at_the_end(true).map_err(opening)?;
+        store.checkpointer = Checkpointer::start(path)?;
         Ok(store)
     }
 
@@ -199,8 +204,8 @@ impl Store {
         sweep::step(&mut self.connection, retention, now_ms)
     }
 
-    /// Does what is to be done now and then, once those who waited were answered. `idle`: nobody waits.
-    pub(super) fn tidy(&mut self, idle: bool) {
+    /// Does what is to be done now and then, once those who waited were answered.
+    pub(super) fn tidy(&mut self) {
         if self.unspanned >= SPAN_ROWS
             && let Err(error) = self.write_spans()
         {
@@ -209,7 +214,7 @@ impl Store {
         }
         if self.unmeasured >= MEASURE_AFTER {
             self.unmeasured = 0;
-            self.checkpoint(idle);
+            self.checkpoint();
         }
     }
 
@@ -231,9 +236,16 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the WAL's pages into the file when enough of them have come together. Without it the WAL would grow for
+    /// Has the WAL's pages moved into the file when enough of them have come together. Without it the WAL would grow for
     /// ever; a failure is no harm to what is committed, and the next growth tries again.
-    fn checkpoint(&mut self, idle: bool) {
+    fn checkpoint(&mut self) {
+        if self
+            .checkpointer
+            .as_ref()
+            .is_some_and(Checkpointer::is_busy)
+        {
+            return;
+        }
         let length = match self.wal("PRAGMA wal_checkpoint(NOOP)") {
             Ok(length) => length,
             Err(error) => {
@@ -245,13 +257,18 @@ impl Store {
             // It was complete at the last checkpoint and has started again from its beginning.
             self.checkpointed_at = 0;
         }
-        let growth = length - self.checkpointed_at;
-        if growth < CHECKPOINT_WHEN_IDLE || (!idle && growth < CHECKPOINT_ANYWAY) {
+        if length - self.checkpointed_at < CHECKPOINT_AFTER {
             return;
         }
         self.checkpointed_at = length;
-        if let Err(error) = self.wal("PRAGMA wal_checkpoint(PASSIVE)") {
-            tracing::warn!(error = %error, "the ledger's WAL cannot be checkpointed");
+        match &self.checkpointer {
+            Some(checkpointer) if length < BEGIN_ANEW_AT => checkpointer.begin(),
+            // What was written since the last one is little.
+            _ => {
+                if let Err(error) = self.wal("PRAGMA wal_checkpoint(PASSIVE)") {
+                    tracing::warn!(error = %error, "the ledger's WAL cannot be checkpointed");
+                }
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! It alone owns the connection. When SQLite fails (disk full, locked, I/O error, read-only) the transaction is rolled
 //! back, the batch is kept, those who wait are told so, and the thread tries again with growing pauses; what bounds the
-//! memory meanwhile are the permits each queued record holds (`writer`). Checkpoints come after the answers: nobody waits
-//! for an fsync. What need not be kept is removed between commits (`sweeper`). The SQL is left to `store`.
+//! memory meanwhile are the permits each queued record holds (`writer`). Checkpoints are made beside it (`checkpointer`):
+//! nobody waits for an fsync. What need not be kept is removed between commits (`sweeper`). The SQL is left to `store`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -204,7 +204,7 @@ impl Worker {
         let now_ms = self.shared.retention_ms();
         let idle = self.shared.is_idle();
         self.sweeper.step(&mut self.store, idle, now_ms);
-        self.store.tidy(self.shared.is_idle());
+        self.store.tidy();
     }
 
     fn take(&mut self, command: Command) {
@@ -301,7 +301,7 @@ impl Worker {
                 failure.next_try = Instant::now();
             }
         }
-        self.store.tidy(self.shared.is_idle());
+        self.store.tidy();
     }
 
     /// The first `batch` pending records could not be committed; they stay, and nobody waits for them any longer.
