@@ -357,11 +357,7 @@ async fn the_wal_is_checkpointed_as_it_grows() {
     ledger.flush().await;
     // Without a checkpoint all 200 MiB would be in the WAL and nothing in the file.
     let length = |name: &str| fs::metadata(directory.path().join(name)).unwrap().len();
-    assert!(
-        length("ledger.db") > 100 * MIB,
-        "{}",
-        length("ledger.db")
-    );
+    assert!(length("ledger.db") > 100 * MIB, "{}", length("ledger.db"));
     assert!(
         length("ledger.db-wal") < 140 * MIB,
         "{}",
