@@ -94,7 +94,8 @@ pub(crate) async fn serve_stream(
     loop {
         let opening = match layer.sniff(&services).await {
             Some(Opening::Tls) if !layer.secured => {
-                let Some(opened) = layer.open_tls(&services, client).await else {
+                let opening = Box::pin(layer.open_tls(&services, client));
+                let Some(opened) = opening.await else {
                     return;
                 };
                 layer = opened;
@@ -143,7 +144,8 @@ pub(crate) async fn serve_stream(
                     proxy_user: user.name,
                     ..Identity::default()
                 };
-                return tunnel::run(&services, arrival, who, stream, buffer, (&host, port)).await;
+                let run = tunnel::run(&services, arrival, who, stream, buffer, (&host, port));
+                return Box::pin(run).await;
             }
         };
     }
@@ -234,6 +236,8 @@ impl Connection<'_> {
         }
     }
 
+    /// Waits for the next request and serves it. What that takes is only there while it is served: most of a connection's
+    /// life is waiting.
     async fn serve_request(
         &self,
         scope: &Scope,
@@ -241,11 +245,20 @@ impl Connection<'_> {
         client: &mut ClientReader,
         writer: &mut WriteHalf<BoxDuplex>,
     ) -> Step {
-        let head = match self.read_head(client).await {
-            Ok(Some(head)) => head,
-            Ok(None) => return Step::After(Afterwards::Close),
-            Err(error) => return Step::After(self.refuse_head(scope, &error, writer).await),
-        };
+        match self.read_head(client).await {
+            Ok(Some(head)) => Box::pin(self.serve_head(head, (scope, known), client, writer)).await,
+            Ok(None) => Step::After(Afterwards::Close),
+            Err(error) => Step::After(Box::pin(self.refuse_head(scope, &error, writer)).await),
+        }
+    }
+
+    async fn serve_head(
+        &self,
+        head: RequestHead,
+        (scope, known): (&Scope, &ProxyUser),
+        client: &mut ClientReader,
+        writer: &mut WriteHalf<BoxDuplex>,
+    ) -> Step {
         let arrival = Arrival::now(self.client);
         let scheme = if client.secured {
             Scheme::Https
