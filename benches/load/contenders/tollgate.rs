@@ -37,6 +37,8 @@ pub(crate) fn start(
         .arg(&stand.identities.ca)
         .arg("--connect-to")
         .arg(format!("{HOST}:443:127.0.0.1:{}", stand.upstream))
+        // More than the scenario with the most connections, which the default is below.
+        .args(["--max-connections", "16384"])
         .args(options);
     let process = Process::start(&mut command, stand.cores, &stand.directory.join(LOG))?;
     let mut running = listening(process, port, &home.join("ca.pem"));

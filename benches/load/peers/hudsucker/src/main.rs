@@ -32,7 +32,8 @@ async fn main() -> Result<(), Failure> {
     let pem = std::fs::read_to_string(next()?)?;
 
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes())?)?;
+    let authority = CertificateDer::from_pem_slice(pem.as_bytes())?;
+    roots.add(authority.clone())?;
     let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Failure> {
             to: format!("http://{upstream}").parse()?,
         });
 
-    let issuer = Issuer::from_ca_cert_pem(&pem, KeyPair::from_pem(&pem)?)?;
+    let issuer = Issuer::from_ca_cert_der(&authority, KeyPair::from_pem(&pem)?)?;
     Proxy::builder()
         .with_addr(listen)
         .with_ca(RcgenAuthority::new(issuer, 1000, aws_lc_rs::default_provider()))
