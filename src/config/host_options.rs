@@ -20,6 +20,7 @@ pub(super) fn host_rules(options: &Options) -> Result<HostRules, ConfigError> {
         tunnel: Vec::new(),
         ports: TunnelPorts::parse(&options.tunnel_port)
             .map_err(|why| invalid("tunnel-port", why))?,
+        named: Vec::new(),
     };
     if rules.intercept.contains(&HostPattern::Any) {
         return Err(invalid("intercept", everything()));

@@ -70,6 +70,8 @@ pub struct HostRules {
     pub tunnel: Vec<HostPattern>,
     /// Which ports of hosts that are not opened may be reached.
     pub ports: TunnelPorts,
+    /// Hosts and ports that `--connect-to` names together: the operator has said where they lead.
+    pub named: Vec<(String, u16)>,
 }
 
 /// `--tunnel-port`.
@@ -226,6 +228,13 @@ impl HostRules {
         } else {
             Vouched::No
         }
+    }
+
+    /// Whether a host that is not opened may be reached at `port`.
+    #[must_use]
+    pub fn permits_port(&self, host: &str, port: u16) -> bool {
+        let is_named = |(name, at): &(String, u16)| *at == port && host.eq_ignore_ascii_case(name);
+        self.ports.permit(port) || self.named.iter().any(is_named)
     }
 
     /// Whether a rule denies this very address, under whatever name it is reached.

@@ -13,6 +13,7 @@ fn rules(deny: &[&str], intercept: &[&str], tunnel: &[&str]) -> HostRules {
         intercept: patterns(intercept),
         tunnel: patterns(tunnel),
         ports: TunnelPorts::default(),
+        named: Vec::new(),
     }
 }
 

@@ -140,15 +140,17 @@ impl Settings {
         let listen_is_explicit = options.listen.is_some();
         let listen = listen(&options)?;
         let asks = options.asks_clients();
-        let hosts = host_rules(&options)?;
+        let mut hosts = host_rules(&options)?;
         let base = api_base.filter(|base| !base.is_empty());
         let base =
             base.map(|base| parse_upstream(base).map_err(|why| invalid("AISERVICE_API_BASE", why)));
-        let connect_to = options
+        let connect_to: Vec<ConnectTo> = options
             .connect_to
             .iter()
             .map(|text| parse_connect_to(text))
             .collect::<Result<_, _>>()?;
+        let named = |rule: &ConnectTo| Some((rule.host.clone()?, rule.port?));
+        hosts.named = connect_to.iter().filter_map(named).collect();
         let accounting = Accounting::from_options(&options, &hosts)?;
         let prices = prices::of(&options)?;
         let limits = Limits::from_options(&options)?;

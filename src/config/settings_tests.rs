@@ -164,3 +164,20 @@ fn draining_has_limits() {
         })
     );
 }
+
+#[test]
+fn a_port_that_connect_to_names_with_its_host_may_be_reached() {
+    let file = "connect_to = [\"git.test:22:127.0.0.1:2222\", \":8443:127.0.0.1:1\", \"any.test::127.0.0.1:1\"]";
+    let hosts = settings(file).unwrap().policy.hosts;
+    for (host, port, permitted) in [
+        ("git.test", 22, true),
+        ("GIT.test", 22, true),
+        ("git.test", 443, true),
+        ("git.test", 2222, false),
+        ("other.test", 22, false),
+        ("other.test", 8443, false),
+        ("any.test", 22, false),
+    ] {
+        assert_eq!(hosts.permits_port(host, port), permitted, "{host}:{port}");
+    }
+}

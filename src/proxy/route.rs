@@ -336,7 +336,7 @@ impl<'a> Place<'a> {
         }
         // What is relayed in the clear has a port of its own.
         let usual = *port == scheme.default_port();
-        if !observed && !usual && !rules.hosts.ports.permit(*port) {
+        if !observed && !usual && !rules.hosts.permits_port(host, *port) {
             return Err(refuse(Kind::PortDenied, port_denied(host, *port)));
         }
         let framing = MessageFraming::of_request(head)
@@ -441,7 +441,7 @@ fn connect(head: &RequestHead, authority: Authority<'_>, rules: Rules<'_>) -> Re
     match rules.hosts.action(&host) {
         HostAction::Deny => plain(Kind::Denied, denied(&host)),
         HostAction::Intercept => Box::new(Route::Open { host, port }),
-        HostAction::Tunnel if rules.hosts.ports.permit(port) => {
+        HostAction::Tunnel if rules.hosts.permits_port(&host, port) => {
             Box::new(Route::Tunnel { host, port })
         }
         HostAction::Tunnel => plain(Kind::PortDenied, port_denied(&host, port)),
