@@ -1,4 +1,5 @@
-//! The admin port: health, readiness, metrics and budgets, for orchestrators, scrapers and our own commands. It only tells, and changes nothing.
+//! The admin port: health, readiness, metrics and budgets, for orchestrators, scrapers and our own commands. It only tells,
+//! and changes nothing.
 //!
 //! A listener of its own, which nothing that came by the client port can reach (`net::dial` sees to that). Its HTTP is
 //! hyper's: nobody's bytes have to be preserved here. Every connection carries one request and has a deadline, their number

@@ -2,17 +2,16 @@
 //! Beside them, heads as clients send them, where everything that is no secret must still stand.
 
 use bytes::BytesMut;
-use proptest::prelude::*;
 
 use super::mask::{named, printable, request_head, response_head, target, word};
 use crate::wire::http1::{HeadLimits, RequestHead, ResponseHead};
 
-const CANARY: &str = "cAnArY0123456789";
+pub(super) const CANARY: &str = "cAnArY0123456789";
 
 /// As long as a secret access key.
 const SECRET_KEY: &str = "cAnArY0123456789cAnArY0123456789cAnArY01";
 
-fn request(bytes: &str) -> String {
+pub(super) fn request(bytes: &str) -> String {
     let mut bytes = BytesMut::from(bytes);
     let head = RequestHead::take(&mut bytes, &HeadLimits::default())
         .unwrap()
@@ -20,7 +19,7 @@ fn request(bytes: &str) -> String {
     String::from_utf8(request_head(&head)).unwrap()
 }
 
-fn response(bytes: &str) -> String {
+pub(super) fn response(bytes: &str) -> String {
     let mut bytes = BytesMut::from(bytes);
     let head = ResponseHead::take(&mut bytes, &HeadLimits::default())
         .unwrap()
@@ -436,106 +435,14 @@ fn printable_lines_end_at_256_characters() {
     assert_eq!(escaped, format!("{}…", "\\u{a}".repeat(51)));
 }
 
-/// Every way a secret is written into a request: a field-line, or a target.
-fn places() -> impl Strategy<Value = (String, String)> {
-    let fields = prop::sample::select(vec![
-        "authorization: Bearer @",
-        "authorization: @",
-        "authorization: @ @",
-        "authorization: AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=@",
-        "authorization: AWS4-HMAC-SHA256 Signature=@,Credential=a/b",
-        "authorization: AWS4-HMAC-SHA256 Credential=a/b Signature=@",
-        "proxy-authorization: Basic @",
-        "x-amz-security-token: @",
-        "x-amz-other-token: x @ y",
-        "x-api-key: @",
-        "api-key: @",
-        "cookie: a=b; c=@",
-        "set-cookie: a=@; path=/",
-        "x-amz-server-side-encryption-customer-key: @",
-        "referer: https://h/p?x-amz-signature=@&b=c",
-        "location: /p?a=b&x-amz-security-token=@",
-        "location: https://u:@@h/p",
-        "x-note: ok",
-    ]);
-    let targets = prop::sample::select(vec![
-        "/p?x-amz-signature=@&a=b",
-        "/p?a=b&x-amz-security-token=@",
-        "https://h/p?x-amz-signature=@",
-        "https://u:@@h/p",
-        "https://@@h/p?x-amz-signature=@",
-        "u:@@h:443",
-        "h:443?x-amz-signature=@",
-        "/p?next=https://u:@@h/?x-amz-signature=@",
-        "/plain",
-    ]);
-    (targets, fields).prop_map(|(target, field)| (target.to_owned(), field.to_owned()))
-}
-
-/// Changes case and escapes letters of names, so that every spelling of a secret parameter comes up.
-fn respell(text: &str, choices: &[u8], escape: bool) -> String {
-    let mut out = String::new();
-    for (character, choice) in text.chars().zip(choices.iter().cycle()) {
-        match choice % 4 {
-            1 => out.push(character.to_ascii_uppercase()),
-            2 if escape && (character.is_ascii_lowercase() || character == '-') => {
-                out.push_str(&format!("%{:02x}", u32::from(character)));
-            }
-            3 if escape && (character.is_ascii_lowercase() || character == '-') => {
-                out.push_str(&format!("%25{:02X}", u32::from(character)));
-            }
-            _ => out.push(character),
-        }
+#[test]
+fn a_key_behind_an_escaped_colon_is_masked() {
+    // Targets whose only escapes are colons are not decoded, as long as nothing can be hidden by that.
+    let key = format!("ABSK{}", "cAnArY0123456789".repeat(3));
+    for colon in ["%3A", "%3a", ":", "%253A"] {
+        let masked = target(&format!("/model/m-v1{colon}0/x{colon}{key}"));
+        assert!(!masked.contains(CANARY), "{masked}");
     }
-    out
-}
-
-proptest! {
-    #[test]
-    fn no_canary_survives(
-        (target, first) in places(),
-        (_, second) in places(),
-        secret in "[A-Za-z0-9+/=._~-]{0,8}",
-        choices in prop::collection::vec(any::<u8>(), 1..64),
-    ) {
-        // `@@` is userinfo and its end. It holds no slash, so only the canary goes there.
-        let fill = |text: &str| text.replace('@', &format!("{secret}{CANARY}{secret}"));
-        let plant = |text: &str| match text.split_once("@@") {
-            Some((before, after)) => format!("{}{CANARY}@{}", fill(before), fill(after)),
-            None => fill(text),
-        };
-        let spell = |text: &str| match text.split_once('?') {
-            Some((path, query)) => format!("{path}?{}", respell(query, &choices, true)),
-            None => text.to_owned(),
-        };
-        let field = |text: &str| match text.split_once(": ") {
-            Some((name, value)) => format!("{}: {}", respell(name, &choices, false), spell(value)),
-            None => text.to_owned(),
-        };
-        let target = plant(&spell(&target));
-        let lines = format!("{}\r\n{}\r\n", plant(&field(&first)), plant(&field(&second)));
-        let masked = request(&format!("POST {target} HTTP/1.1\r\n{lines}\r\n"));
-        prop_assert!(!masked.contains(CANARY), "{}", masked);
-        let masked = response(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
-        prop_assert!(!masked.contains(CANARY), "{}", masked);
-        prop_assert!(!super::mask::target(&target).contains(CANARY));
-    }
-
-    #[test]
-    fn nothing_but_secrets_changes(value in "[ -~]{0,60}") {
-        prop_assume!(!value.contains(['%', '@', '=']) && !value.contains("ABSK") && !value.trim_start().starts_with('{'));
-        let head = format!("GET /p HTTP/1.1\r\nX-Note:{value}\r\n\r\n");
-        prop_assert_eq!(request(&head), head);
-    }
-
-    #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), text in any::<String>(), escapes in "[%2540=&@:/a]{0,60}") {
-        let shown = printable(&bytes);
-        prop_assert!(shown.chars().count() <= 256);
-        prop_assert!(!shown.chars().any(char::is_control));
-        let _masked = target(&text);
-        let masked = target(&escapes);
-        // Masking what is masked changes nothing.
-        prop_assert_eq!(target(&masked), masked);
-    }
+    let plain = "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse-stream";
+    assert_eq!(target(plain), plain);
 }

@@ -16,6 +16,8 @@ mod diagnose_tests;
 #[cfg(test)]
 mod endpoint_tests;
 #[cfg(test)]
+mod mask_property_tests;
+#[cfg(test)]
 mod mask_tests;
 #[cfg(test)]
 mod model_id_tests;

@@ -128,6 +128,12 @@ impl AccessRules {
         Ok(rules)
     }
 
+    /// Whether nobody is bound to anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Checks the tables of the file.
     ///
     /// # Errors

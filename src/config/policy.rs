@@ -1,7 +1,8 @@
 //! What may change while the gate runs: who may send requests, where they may go, and how they are named and priced.
 //!
 //! Everything else in [`Settings`](super::Settings) is as it was at the start. A request holds the policy it was admitted
-//! under, so that a change of the file never reaches into a running one.
+//! under, so that a change of the file never reaches into a running one; what its record is called and costs is told at its
+//! end, by the policy of that time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

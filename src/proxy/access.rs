@@ -179,6 +179,10 @@ fn is_transparent(route: &Route) -> bool {
 /// # Errors
 /// What to tell whoever may not.
 pub(super) fn check(policy: &Policy, plan: &Plan, user: Option<&str>) -> Result<(), Reply> {
+    // What the rules compare takes time to find out.
+    if policy.access.is_empty() {
+        return Ok(());
+    }
     let scope = match &plan.credentials {
         Credentials::SigV4(signature) => Some(&signature.scope),
         Credentials::Bearer { scope, .. } => scope.as_ref(),

@@ -74,7 +74,7 @@ pub async fn run(
     if let Some(reply) = not_allowed(services, &plan, head, policy) {
         return answer.give(&reply, writer).await;
     }
-    let forwarded = match forwarded_head(services, head, &plan, policy) {
+    let forwarded = match forwarded_head(services, head, &plan) {
         Ok(forwarded) => forwarded,
         Err(reply) => return answer.give(&reply, writer).await,
     };
@@ -163,13 +163,17 @@ fn reach(plan: &Plan, policy: &Policy) -> Reach {
     }
 }
 
-/// Why the caller may not use the route that the request came by.
+/// Why the caller may not do this, or not by the route that the request came by.
 fn not_allowed(
     services: &Services,
     plan: &Plan,
     head: &RequestHead,
     policy: &Policy,
 ) -> Option<Reply> {
+    let user = plan.proxy_user.as_deref().filter(|_| plan.proven);
+    if let Err(reply) = access::check(policy, plan, user) {
+        return Some(reply);
+    }
     let rule = policy.route(plan.route.as_deref()?)?;
     rule.allow.as_ref()?;
     let mut identity = caller::identity(head, &plan.credentials, &services.sessions);
@@ -229,14 +233,7 @@ fn take_body(client: &mut ClientReader, meter: &Meter<'_>, framing: MessageFrami
 }
 
 /// The head for the upstream, if this request is to have one.
-fn forwarded_head(
-    services: &Services,
-    head: &RequestHead,
-    plan: &Plan,
-    policy: &Policy,
-) -> Result<Vec<u8>, Reply> {
-    let user = plan.proxy_user.as_deref().filter(|_| plan.proven);
-    access::check(policy, plan, user)?;
+fn forwarded_head(services: &Services, head: &RequestHead, plan: &Plan) -> Result<Vec<u8>, Reply> {
     if plan.observed
         && services.settings.accounting.on_ledger_failure == LedgerFailure::Refuse
         && services.ledger.is_failing()

@@ -4,7 +4,7 @@
 //! - `connection`: one client connection; `layer`: what opens inside it.
 //! - `access`: who a request is from, and what they may do; `authentication`: whether a password is right, `throttle`: how
 //!   often it may be wrong; `challenge`: how they are asked.
-//! - `route`: pure; where a request goes.
+//! - `route`: pure; where a request goes, and the `plan` of that.
 //! - `admission`: whether budgets let it pass, after a `peek` at its body.
 //! - `exchange`: one request and its response.
 //! - `relay`: the two directions of it, `pieces` by piece; `drain`: what becomes of an answer whose client is gone.
@@ -37,6 +37,7 @@ pub mod meter;
 mod overload;
 mod peek;
 mod pieces;
+mod plan;
 mod redact;
 pub mod relay;
 pub mod reply;

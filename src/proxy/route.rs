@@ -3,13 +3,12 @@
 //! Every way for a client to arrive is one arm here. The rule behind all of them: a request is sent to the host that
 //! its sender signed for, or not at all.
 
-use std::fmt;
-
 use super::explain::{WHAT_THIS_IS, endpoint_url, route_without_upstream, wrong_signed_host};
+pub use super::plan::Plan;
 use super::reply::{Kind, Reply};
-use crate::aws::operation::{Call, recognise};
+use crate::aws::operation::recognise;
 use crate::aws::sigv4::{self, Credentials};
-use crate::aws::{Endpoint, Service, mask};
+use crate::aws::{Endpoint, Service};
 use crate::config::{HostAction, HostRules, RouteRule};
 use crate::ledger::Entry;
 use crate::net::dial::Origin;
@@ -50,49 +49,6 @@ pub enum Route {
     RefusePlain(Reply),
     /// Nowhere; the client expects AWS.
     RefuseTyped(Reply, Entry),
-}
-
-/// How one request is passed on.
-pub struct Plan {
-    /// By which door it came.
-    pub entry: Entry,
-    /// The prefix of the route it came by.
-    pub route: Option<String>,
-    /// Where it goes.
-    pub origin: Origin,
-    /// The origin-form to send, when the received target is another.
-    pub target: Option<String>,
-    /// The Host to send, when the received one was never meant for the upstream and nothing signed it.
-    pub host: Option<String>,
-    /// How its body is delimited.
-    pub framing: MessageFraming,
-    /// Who sent it, as it claims.
-    pub credentials: Credentials,
-    /// The proxy user, as the request or the CONNECT around it tells; nobody yet when it is routed.
-    pub proxy_user: Option<String>,
-    /// Whether the proxy user has proven to be that.
-    pub proven: bool,
-    /// What it asks AWS for.
-    pub call: Option<Call>,
-    /// The service that the host tells.
-    pub endpoint: Option<Service>,
-    /// The region that the host tells.
-    pub region: Option<String>,
-    /// Whether it is opened, observed and captured, or only passed on.
-    pub observed: bool,
-}
-
-/// The target may be a pre-signed URL.
-impl fmt::Debug for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan")
-            .field("entry", &self.entry)
-            .field("origin", &self.origin)
-            .field("target", &self.target.as_deref().map(mask::target))
-            .field("credentials", &self.credentials)
-            .field("call", &self.call)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What routing knows besides the request.
