@@ -2,7 +2,8 @@
 //!
 //! Decoders push: what a piece of input decodes to goes straight on to the sink, and nothing but the formats' own
 //! windows is kept. How much may come out is bounded, both in all and for what went in; past that the decoder stops for
-//! good. The relay never waits for this and the client is sent the bytes as they came.
+//! good. Of a damaged body, what stood before the damage is handed on as far as its decoder gives it away: of gzip and
+//! deflate all or all but a window, of br what the pieces before told, of zstd what has left its window. The relay never waits for this and the client is sent the bytes as they came.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -279,7 +280,10 @@ impl<W: Write> Coded<W> {
 impl<W: Write> Write for Coded<W> {
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Gzip(decoder) => decoder.write(content),
+            Self::Gzip(decoder) => decoder.write(content).inspect_err(|_| {
+                // It still holds what came before the damage, and gives it away before it fails again.
+                decoder.flush().ok();
+            }),
             Self::Deflate(decoder) => decoder.write(content),
             Self::Brotli(decoder) => decoder.write(content),
             Self::Zstd(decoder) => decoder.write(content),
@@ -305,16 +309,16 @@ impl<W: Write> Write for InflateDecoder<W> {
             .inflate
             .get_or_insert_with(|| Decompress::new(begins_zlib(first)));
         let mut rest = content;
-        let mut decoded = [0; BUFFER];
+        let mut decoded = [0; WINDOW];
         while !self.ended {
             let (taken, given) = (inflate.total_in(), inflate.total_out());
-            let status = inflate.decompress(rest, &mut decoded, FlushDecompress::None)?;
+            let status = inflate.decompress(rest, &mut decoded, FlushDecompress::None);
             let taken = size(inflate.total_in() - taken);
             let given = size(inflate.total_out() - given);
             rest = rest.get(taken..).unwrap_or_default();
             self.next
                 .write_all(decoded.get(..given).unwrap_or_default())?;
-            self.ended = status == Status::StreamEnd;
+            self.ended = status? == Status::StreamEnd;
             // Where its window wraps, it has taken all there is and still has more to give.
             if given == 0 && (rest.is_empty() || taken == 0) {
                 break;
@@ -350,6 +354,8 @@ impl<W: Write> Write for Bounded<W> {
 
 /// What a decoder hands on at once.
 const BUFFER: usize = 16 * 1024;
+/// Of deflate (RFC 1951 §2), which its decoder fills before it gives anything away.
+const WINDOW: usize = 32 * 1024;
 
 /// Whether deflate data begin with a zlib header: compression method 8 and a window of at most 32 KiB (RFC 1950 §2.2).
 /// Bare deflate could begin so only with a stored block whose padding is not zero.

@@ -106,6 +106,36 @@ fn several_gzip_members_are_one_body() {
 }
 
 #[test]
+fn what_stood_before_the_damage_is_handed_on_in_whichever_cut() {
+    let told = br#"{"usage":{"inputTokens":3}}"#;
+    let mut bare = DeflateEncoder::new(Vec::new(), Compression::none());
+    let mut wrapped = ZlibEncoder::new(Vec::new(), Compression::none());
+    let mut zipped = GzEncoder::new(Vec::new(), Compression::none());
+    let encoders: [(Coding, &mut dyn Write); 3] = [
+        (Coding::Deflate, &mut bare),
+        (Coding::Deflate, &mut wrapped),
+        (Coding::Gzip, &mut zipped),
+    ];
+    for (_, encoder) in encoders {
+        encoder.write_all(told).expect("memory");
+        encoder.flush().expect("memory");
+    }
+    for (coding, encoded) in [
+        (Coding::Deflate, bare.get_ref()),
+        (Coding::Deflate, wrapped.get_ref()),
+        (Coding::Gzip, zipped.get_ref()),
+    ] {
+        // A block of the type that there is not (RFC 1951 §3.2.3).
+        let damaged = [encoded.as_slice(), &[0xff; 20]].concat();
+        for size in 1..=damaged.len() {
+            let (seen, ended) = decode(&[coding], &damaged, size);
+            assert!(ended.is_err(), "{coding:?} in pieces of {size}");
+            assert_eq!(seen.front, told, "{coding:?} in pieces of {size}");
+        }
+    }
+}
+
+#[test]
 fn zstd_frames_skippable_frames_and_a_cut_frame_are_read() {
     let one = compress_to_vec(&b"one "[..], CompressionLevel::Fastest);
     let two = compress_to_vec(&b"two"[..], CompressionLevel::Uncompressed);

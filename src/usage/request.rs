@@ -72,7 +72,7 @@ impl Asked {
     }
 }
 
-/// A word of a header of a sensible length.
+/// A tier or a latency of a sensible length; `None` for an empty one.
 pub(crate) fn asked_word(value: &str) -> Option<String> {
     let word = value.trim();
     (!word.is_empty() && word.len() <= MAX_WORD).then(|| word.to_owned())
@@ -276,7 +276,7 @@ impl JsonSink for Found {
         let Scalar::String(text) = value else {
             return;
         };
-        let word = || value.as_text().filter(|word| word.len() <= MAX_WORD);
+        let word = || value.as_text().as_deref().and_then(asked_word);
         match place {
             TAG => {
                 if let (Some(key), Some(value)) = (self.tag.take(), tag(text)) {
