@@ -33,9 +33,10 @@ fuzz() {
     local name=$1
     shift
     [ -d "fuzz/corpus/$name" ] || fail "there is no target $name; there are: $(ls fuzz/corpus | tr '\n' ' ')"
-    mkdir -p "fuzz/work/$name" "fuzz/artifacts/$name"
+    local inputs=${work:-fuzz/work}/$name
+    mkdir -p "$inputs" "fuzz/artifacts/$name"
     TOLLGATE_FUZZ_TARGET=$name "$fuzzer" -rss_limit_mb=2048 -timeout=30 -max_len=16384 -print_final_stats=1 \
-        -artifact_prefix="fuzz/artifacts/$name/" "$@" "fuzz/work/$name" "fuzz/corpus/$name"
+        -artifact_prefix="fuzz/artifacts/$name/" "$@" "$inputs" "fuzz/corpus/$name"
 }
 
 # one_after_the_other LOGS SECONDS TARGETS…: a line for each; fails at the first that finds something.
@@ -74,6 +75,8 @@ smoke() {
     each=$((2 * ${1:-60} / count))
     [ "$each" -ge 1 ] || each=1
     logs=$(mktemp -d)
+    # From the committed seeds alone: with the same seed of chance, a shorter run is the beginning of a longer one.
+    work=$logs/work
     one_after_the_other "$logs" "$each" "${names[@]:0:count/2}" &
     first=$!
     one_after_the_other "$logs" "$each" "${names[@]:count/2}" &
