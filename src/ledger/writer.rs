@@ -70,7 +70,7 @@ const SLOT_BYTES: usize = 4096;
 /// A record on its way. Dropped without having been settled, wherever that happens, it counts as lost.
 #[derive(Debug)]
 pub(super) struct Queued {
-    pub(super) record: UsageRecord,
+    pub(super) record: Box<UsageRecord>,
     pub(super) payload: Option<Payload>,
     /// It was part of a transaction whose outcome is unknown: its row may be there already.
     pub(super) tried: bool,
@@ -124,8 +124,15 @@ impl Ledger {
     ///
     /// Dropping the future never loses a record that has found room; one that was still waiting for room is counted as
     /// lost.
-    pub async fn commit(&self, record: UsageRecord, payload: Option<Payload>) -> Committed {
-        let mut queued = Queued::new(record, payload, &self.shared);
+    pub fn commit(
+        &self,
+        record: impl Into<Box<UsageRecord>>,
+        payload: Option<Payload>,
+    ) -> impl Future<Output = Committed> + Send + '_ {
+        self.commit_queued(Queued::new(record.into(), payload, &self.shared))
+    }
+
+    async fn commit_queued(&self, mut queued: Box<Queued>) -> Committed {
         if !queued.find_room().await {
             return Committed::Lost;
         }
@@ -273,7 +280,7 @@ impl Ledger {
 }
 
 impl Queued {
-    fn new(record: UsageRecord, payload: Option<Payload>, shared: &Arc<Shared>) -> Box<Self> {
+    fn new(record: Box<UsageRecord>, payload: Option<Payload>, shared: &Arc<Shared>) -> Box<Self> {
         Box::new(Self {
             record,
             payload,

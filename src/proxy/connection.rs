@@ -295,7 +295,7 @@ impl Connection<'_> {
                 plan.proven = user.proven().is_some();
                 plan.proxy_user = user.name;
                 let sides = (client, writer);
-                let run = exchange::run(self.services, arrival, &head, *plan, &policy, sides);
+                let run = exchange::run(self.services, arrival, &head, plan, &policy, sides);
                 return Step::After(Box::pin(run).await);
             }
             Route::Open { host, .. } if !self.services.tls.covers(&host) => {

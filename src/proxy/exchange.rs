@@ -57,7 +57,7 @@ pub async fn run(
     services: &Services,
     arrival: Arrival,
     head: &RequestHead,
-    plan: Plan,
+    plan: Box<Plan>,
     policy: &Policy,
     (client, writer): (&mut ClientReader, &mut WriteHalf<BoxDuplex>),
 ) -> Afterwards {

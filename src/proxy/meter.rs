@@ -49,13 +49,13 @@ pub struct Meter<'a> {
 
 struct State {
     /// Taken when the exchange is settled.
-    open: Option<Open>,
+    open: Option<Box<Open>>,
     request_complete: bool,
     response_started: bool,
 }
 
 struct Open {
-    record: UsageRecord,
+    record: Box<UsageRecord>,
     observer: Option<ExchangeObserver>,
     payload: Option<Capture>,
     /// The beginning of an answer of STS that may issue a session.
@@ -88,9 +88,10 @@ impl Arrival {
 
     /// A record in which nothing is known but this.
     #[must_use]
-    pub fn record(&self, entry: Entry) -> UsageRecord {
+    pub fn record(&self, entry: Entry) -> Box<UsageRecord> {
         let (id, time) = (self.id.to_string(), rfc3339(self.time));
-        UsageRecord::new(id, time, entry, self.client.to_string())
+        let client = self.client.to_string();
+        Box::new(UsageRecord::new(id, time, entry, client))
     }
 
     /// Milliseconds since then.
@@ -161,7 +162,8 @@ impl<'a> Meter<'a> {
             && plan.observed
             && plan.origin.scheme == Scheme::Https
             && sts::is_endpoint(host);
-        let open = Open {
+        // Apart from what waits while the exchange runs, which is moved about until then.
+        let open = Box::new(Open {
             record,
             observer,
             payload,
@@ -179,7 +181,7 @@ impl<'a> Meter<'a> {
             admission: None,
             attached: Vec::new(),
             notes: Vec::new(),
-        };
+        });
         let state = State {
             open: Some(open),
             request_complete: false,
@@ -203,7 +205,7 @@ impl<'a> Meter<'a> {
             endpoint,
             ..Terms::default()
         };
-        Some((open.record.clone(), terms))
+        Some(((*open.record).clone(), terms))
     }
 
     /// Holds what budgets reserved for a call of `model` until it is settled.
@@ -241,7 +243,7 @@ impl<'a> Meter<'a> {
             admission,
             terms,
             ..
-        } = state.open.as_mut()?;
+        } = &mut **state.open.as_mut()?;
         let usage = observer.as_ref()?.so_far();
         let cost = admission::cost(record, terms, &usage, self.policy);
         admission
@@ -258,7 +260,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Closes the account of a stream that was given an end of ours, `sent`.
-    pub(super) fn settle_cut(&self, why: Option<&Refusal>, sent: &[u8]) -> Option<Settled> {
+    pub(super) fn settle_cut(&self, why: Option<&Refusal>, sent: &[u8]) -> Option<Box<Settled>> {
         if let Some(open) = &mut self.lock().open {
             open.record.response_bytes += sent.len() as u64;
             open.notes.push(CUT);
@@ -358,7 +360,7 @@ impl<'a> Meter<'a> {
 
     /// Closes the account; `None` when it has been closed before. `whole`: the response came to its proper end,
     /// whoever was still there to see it.
-    pub fn settle(&self, outcome: Outcome, whole: bool) -> Option<Settled> {
+    pub fn settle(&self, outcome: Outcome, whole: bool) -> Option<Box<Settled>> {
         let Open {
             mut record,
             observer,
@@ -369,7 +371,7 @@ impl<'a> Meter<'a> {
             admission,
             attached,
             notes,
-        } = self.lock().open.take()?;
+        } = *self.lock().open.take()?;
         record.outcome = outcome;
         record.duration_ms = self.arrival.elapsed_ms();
         let accepted = record
@@ -406,7 +408,7 @@ impl<'a> Meter<'a> {
         if let Some(suspect) = suspect {
             suspect.explain(self.head, &mut record, OffsetDateTime::now_utc());
         }
-        Some(Settled {
+        Some(Box::new(Settled {
             record,
             payload: payload.map(|capture| capture.payload),
             untold,
@@ -416,11 +418,11 @@ impl<'a> Meter<'a> {
             session: session
                 .filter(|_| accepted && whole)
                 .and_then(|answer| sts::session(&answer)),
-        })
+        }))
     }
 
     /// Closes the account of an exchange that we answer ourselves, with the bytes `sent`.
-    pub fn settle_with(&self, reply: &Reply, sent: &[u8]) -> Option<Settled> {
+    pub fn settle_with(&self, reply: &Reply, sent: &[u8]) -> Option<Box<Settled>> {
         let mut settled = self.settle(reply.outcome(), false)?;
         if let Some(payload) = &mut settled.payload {
             reply_into(payload, sent);

@@ -112,7 +112,7 @@ pub enum Phase {
 impl Services {
     /// Keeps a settled exchange: ledger first, then its line. Returns when it is committed. Ledger row, line and metrics
     /// are of the one record.
-    pub async fn record(&self, settled: Option<Settled>) {
+    pub async fn record(&self, settled: Option<Box<Settled>>) {
         let Some(mut settled) = settled else {
             return;
         };
@@ -124,14 +124,15 @@ impl Services {
             self.ledger.vouch(date, at);
         }
         let admission = settled.admission.take();
-        let (record, payload) = settled.finish(&self.settings, &self.policy()).await;
+        settled.finish(&self.settings, &self.policy()).await;
         // Whoever sees the row sees what it has spent.
-        admission::settle(&self.budgets, admission, &record);
+        admission::settle(&self.budgets, admission, &settled.record);
         // Written when it is dropped: after the commit, and also if the wait for it is given up.
-        let _line = telemetry::exchange_line(&record, self.settings.log_format);
-        self.metrics.observe(&record);
+        let _line = telemetry::exchange_line(&settled.record, self.settings.log_format);
+        self.metrics.observe(&settled.record);
         let handed_over = Instant::now();
-        self.ledger.commit(record, payload).await;
+        let commit = self.ledger.commit(settled.record, settled.payload);
+        commit.await;
         self.metrics.committed(handed_over.elapsed());
     }
 

@@ -14,14 +14,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Services;
 use super::cutting::{Cutter, Taken};
 use super::drain::Drain;
 use super::meter::Meter;
 pub use super::pieces::ClientReader;
-use super::pieces::{PIECE, read_piece, take, write_joined};
+use super::pieces::{PIECE, Silence, read_piece, take, write_joined};
 use crate::ledger::Outcome;
 use crate::net::stream::BoxDuplex;
 use crate::wire::http1::forward;
@@ -150,6 +150,7 @@ impl Relay<'_> {
         let mut decoder = framing.decoder();
         let mut ranges = Vec::new();
         let mut pending = head;
+        let mut silence = Silence::new(limit);
         loop {
             // What was held back may be much, and every write has a time limit of its own.
             let next = client.buffer.get(..PIECE).unwrap_or(&client.buffer);
@@ -174,7 +175,8 @@ impl Relay<'_> {
             if !client.buffer.is_empty() {
                 continue;
             }
-            match timeout(limit, read_piece(&mut client.reader, &mut client.buffer)).await {
+            let next = read_piece(&mut client.reader, &mut client.buffer);
+            match silence.broken_by(next).await {
                 Ok(Ok(1..)) => {}
                 _ => return RequestEnd::ClientGone,
             }
@@ -320,7 +322,7 @@ impl Relay<'_> {
         buffer: &mut BytesMut,
         client: &mut WriteHalf<BoxDuplex>,
     ) -> Result<Passed, ResponseEnd> {
-        let silence = self.services.settings.timeouts.stream;
+        let mut silence = Silence::new(self.services.settings.timeouts.stream);
         let mut ranges = Vec::new();
         loop {
             let taken = match body.take(buffer, &mut ranges) {
@@ -351,7 +353,7 @@ impl Relay<'_> {
                 continue;
             }
             drop(piece);
-            match timeout(silence, read_piece(upstream, buffer)).await {
+            match silence.broken_by(read_piece(upstream, buffer)).await {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0)) if matches!(body.decoder, BodyDecoder::UntilClose) => {
                     self.settle().await;

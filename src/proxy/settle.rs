@@ -26,7 +26,7 @@ pub const RUN_TAG: &str = "tollgate-run";
 /// An exchange whose account is closed.
 pub struct Settled {
     /// Its record.
-    pub record: UsageRecord,
+    pub record: Box<UsageRecord>,
     /// What was captured of it.
     pub payload: Option<Payload>,
     /// What has to be estimated before it can be priced.
@@ -88,8 +88,8 @@ pub fn prepare() {
 impl Settled {
     /// A record of something that was never an exchange.
     #[must_use]
-    pub fn only(record: UsageRecord, payload: Option<Payload>) -> Self {
-        Self {
+    pub fn only(record: Box<UsageRecord>, payload: Option<Payload>) -> Box<Self> {
+        Box::new(Self {
             record,
             payload,
             untold: None,
@@ -97,7 +97,7 @@ impl Settled {
             told: None,
             session: None,
             admission: None,
-        }
+        })
     }
 
     /// Fills in what nobody told, where that can be estimated. Slow the first time: the vocabulary is large.
@@ -121,33 +121,19 @@ impl Settled {
         }
     }
 
-    /// The record as it is kept: estimated where need be, without credentials, priced and named.
-    pub async fn finish(
-        mut self,
-        settings: &Settings,
-        policy: &Policy,
-    ) -> (UsageRecord, Option<Payload>) {
+    /// Makes the record what is kept: estimated where need be, without credentials, priced and named.
+    pub async fn finish(&mut self, settings: &Settings, policy: &Policy) {
         self.estimate().await;
-        let Self {
-            mut record,
-            payload,
-            terms,
-            ..
-        } = self;
-        redact::record(&mut record);
-        let payload = match payload {
-            Some(payload) => {
-                let (payload, given_up) = redact::payload(payload).await;
-                if given_up {
-                    record.notes.push(redact::BODY_WITHHELD.to_owned());
-                }
-                Some(payload)
+        redact::record(&mut self.record);
+        if let Some(payload) = self.payload.take() {
+            let (payload, given_up) = redact::payload(payload).await;
+            if given_up {
+                self.record.notes.push(redact::BODY_WITHHELD.to_owned());
             }
-            None => None,
-        };
-        record.cost = policy.prices.cost(&terms.call(&record));
-        identify(&mut record, settings, policy);
-        (record, payload)
+            self.payload = Some(payload);
+        }
+        self.record.cost = policy.prices.cost(&self.terms.call(&self.record));
+        identify(&mut self.record, settings, policy);
     }
 }
 

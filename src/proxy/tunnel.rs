@@ -110,7 +110,12 @@ async fn unused(services: &Services, traffic: &Traffic) {
     traffic.answered_and_silent(QUIET).await;
 }
 
-async fn finish(services: &Services, arrival: Arrival, mut record: UsageRecord, outcome: Outcome) {
+async fn finish(
+    services: &Services,
+    arrival: Arrival,
+    mut record: Box<UsageRecord>,
+    outcome: Outcome,
+) {
     record.outcome = outcome;
     record.duration_ms = arrival.elapsed_ms();
     services.record(Some(Settled::only(record, None))).await;

@@ -30,7 +30,7 @@ impl Collected {
         let mut records = Vec::new();
         while let Ok(command) = self.0.try_recv() {
             if let Command::Commit(queued) = command {
-                records.push(queued.record.clone());
+                records.push((*queued.record).clone());
                 queued.stored();
             }
         }
