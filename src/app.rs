@@ -40,6 +40,7 @@ use crate::net::trust::TrustError;
 use crate::net::upstream_proxy;
 use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
+use crate::proxy::capture::CaptureRoom;
 use crate::proxy::load::{Figures, Load};
 use crate::proxy::{Phase, Services, accept};
 use crate::running::Claim;
@@ -176,6 +177,7 @@ impl Gate {
             ClientAbort::Close => 0,
             ClientAbort::Drain(limits) => limits.concurrent,
         };
+        let captures = Arc::new(CaptureRoom::new(settings.limits.payload_memory));
         let services = Arc::new(Services {
             settings,
             policy,
@@ -183,6 +185,7 @@ impl Gate {
             tls,
             pool,
             ledger,
+            captures,
             metrics: Arc::new(Metrics::new()),
             sessions: Sessions::default(),
             authentication: Authentication::new()?,

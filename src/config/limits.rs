@@ -29,6 +29,8 @@ pub struct Limits {
     pub certificates: usize,
     /// Most certificates minted at the same time.
     pub mints: usize,
+    /// Most bytes of bodies for the ledger that are in memory for all exchanges together, short bodies aside.
+    pub payload_memory: usize,
 }
 
 /// How long we wait for what.
@@ -64,6 +66,7 @@ impl Default for Limits {
             connections_per_client: None,
             certificates: 512,
             mints: half_of_the_cores(),
+            payload_memory: 32 * 1024 * 1024,
         }
     }
 }
@@ -99,6 +102,8 @@ const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 /// The listener's own, and one for a host. The one to give up is looked for among all.
 const CERTIFICATES: RangeInclusive<u64> = 2..=4096;
 const MINTS: RangeInclusive<u64> = 1..=64;
+/// The bodies of one call under the defaults, and what no machine of today has.
+const PAYLOAD_MEMORY: RangeInclusive<u64> = 2 * 1024 * 1024..=1024 * 1024 * 1024 * 1024;
 
 impl Limits {
     /// Checks `options`.
@@ -154,6 +159,12 @@ impl Limits {
                 default.certificates,
             )?,
             mints: size("max-mints", options.max_mints, MINTS, default.mints)?,
+            payload_memory: size(
+                "max-payload-memory",
+                options.max_payload_memory,
+                PAYLOAD_MEMORY,
+                default.payload_memory,
+            )?,
         })
     }
 

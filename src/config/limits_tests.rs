@@ -12,13 +12,14 @@ fn settings(file: &str) -> Result<Settings, ConfigError> {
 }
 
 /// Every limit: its option, and what stands for its default in `--help` and in the table of docs/configuration.md.
-const LIMITS: [(&str, &str); 16] = [
+const LIMITS: [(&str, &str); 17] = [
     ("max-connections", ""),
     ("max-connections-per-client", ""),
     ("max-head-bytes", "65536"),
     ("max-field-lines", "128"),
     ("max-certificates", "512"),
     ("max-mints", "half of the cores"),
+    ("max-payload-memory", "33554432"),
     ("head-timeout", "30s"),
     ("idle-timeout", "5m"),
     ("tls-timeout", "15s"),
@@ -72,7 +73,7 @@ fn every_limit_can_be_set() {
     let numbers: String = LIMITS
         .iter()
         .filter(|(option, _)| option.starts_with("max-"))
-        .zip([40, 20, 8192, 64, 16, 3])
+        .zip([40, 20, 8192, 64, 16, 3, 4_194_304])
         .map(|((option, _), value)| format!("{} = {value}\n", option.replace('-', "_")))
         .collect();
     let spans: String = LIMITS
@@ -95,6 +96,7 @@ fn every_limit_can_be_set() {
             connections_per_client: Some(20),
             certificates: 16,
             mints: 3,
+            payload_memory: 4_194_304,
         }
     );
     let seconds = Duration::from_secs;

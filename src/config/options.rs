@@ -186,6 +186,12 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<u64>,
 
+    /// Most bytes of bodies for the ledger in memory, for all running exchanges together; short bodies are always kept
+    /// [default: 33554432]
+    #[arg(long, env = "TOLLGATE_MAX_PAYLOAD_MEMORY", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_payload_memory: Option<u64>,
+
     /// Remove what is older than AGE, and the oldest while the ledger is larger than SIZE, as in 90d,20GB; either may be
     /// missing [default: keep everything]
     #[arg(long, env = "TOLLGATE_RETAIN", value_name = "AGE,SIZE")]

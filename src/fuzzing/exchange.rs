@@ -34,6 +34,7 @@ use crate::net::tls_server::ServerConfigs;
 use crate::net::trust::PlatformRoots;
 use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
+use crate::proxy::capture::CaptureRoom;
 use crate::proxy::{Phase, Services, connection};
 use crate::spend::budget::Budgets;
 use crate::wire::http1::Scheme;
@@ -138,6 +139,7 @@ impl World {
         let intercepts = Arc::new(move |name: &str| hosts.is_intercepted(name));
         let capacity = settings.limits.capacity(settings.listen.ip(), None);
         let (ledger, records) = Ledger::collecting();
+        let captures = Arc::new(CaptureRoom::new(settings.limits.payload_memory));
         let (phase, phases) = watch::channel(Phase::Serving);
         let services = Services {
             policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy.clone())),
@@ -146,6 +148,7 @@ impl World {
             pool: UpstreamPool::new(dialer, Duration::from_secs(60), 64),
             settings,
             ledger,
+            captures,
             sessions: Sessions::default(),
             authentication: Authentication::new().unwrap(),
             drains: Arc::new(Semaphore::new(0)),

@@ -24,8 +24,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// A WAL that once grew beyond this is cut back to it.
 const JOURNAL_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
 
-/// Page cache of the writer in KiB (negative is SQLite's way to say KiB): the hot ends of all indices fit.
-const CACHE_SIZE: i64 = -8 * 1024;
+/// Page cache of the writer in KiB (negative is SQLite's way to say KiB): the hot ends of all indices fit, and the rows of
+/// the next span. What does not is read again from where the system keeps it.
+const CACHE_SIZE: i64 = -2 * 1024;
 
 pub(super) const V1: &str = "
 CREATE TABLE exchange (

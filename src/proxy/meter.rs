@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::admission::{self, RULE_TAG};
+use super::capture::{Capture, SHORT_OF_MEMORY};
 use super::cutting::EXCEPTION;
 use super::diagnosis::Suspect;
 use super::reply::Reply;
@@ -67,11 +68,6 @@ struct Open {
     /// Tags that policy attaches: no tag of the caller's replaces them.
     attached: Vec<(&'static str, String)>,
     notes: Vec<&'static str>,
-}
-
-struct Capture {
-    limit: usize,
-    payload: Payload,
 }
 
 impl Arrival {
@@ -138,13 +134,9 @@ impl<'a> Meter<'a> {
             record.operation = Some(call.operation.name().to_owned());
             record.model.clone_from(&call.model);
         }
-        let payload = plan.observed.then(|| Capture {
-            limit: capture,
-            payload: Payload {
-                request_head: mask::request_head(head),
-                ..Payload::default()
-            },
-        });
+        let payload = plan
+            .observed
+            .then(|| Capture::new(mask::request_head(head), capture, &services.captures));
         let observer = (plan.observed && !foreign).then(|| {
             let call = plan.call.as_ref();
             let mut observer = ExchangeObserver::for_call(
@@ -281,13 +273,8 @@ impl<'a> Meter<'a> {
                 if let Some(observer) = &mut open.observer {
                     observer.request_content(content);
                 }
-                if let Some(Capture { limit, payload }) = &mut open.payload {
-                    keep(
-                        &mut payload.request_body,
-                        &mut payload.request_truncated,
-                        *limit,
-                        content,
-                    );
+                if let Some(capture) = &mut open.payload {
+                    capture.request_content(content);
                 }
             }
         }
@@ -326,8 +313,8 @@ impl<'a> Meter<'a> {
             if let Some(suspect) = &mut open.suspect {
                 suspect.answered(head);
             }
-            if let Some(Capture { payload, .. }) = &mut open.payload {
-                payload.response_head = mask::response_head(head);
+            if let Some(capture) = &mut open.payload {
+                capture.response_head(mask::response_head(head));
             }
         }
     }
@@ -344,15 +331,11 @@ impl<'a> Meter<'a> {
                     }
                 }
                 if let Some(session) = &mut open.session {
-                    keep(session, &mut false, MAX_SESSION_ANSWER, content);
+                    let room = MAX_SESSION_ANSWER.saturating_sub(session.len());
+                    session.extend_from_slice(content.get(..room).unwrap_or(content));
                 }
-                if let Some(Capture { limit, payload }) = &mut open.payload {
-                    keep(
-                        &mut payload.response_body,
-                        &mut payload.response_truncated,
-                        *limit,
-                        content,
-                    );
+                if let Some(capture) = &mut open.payload {
+                    capture.response_content(content);
                 }
             }
         }
@@ -404,13 +387,24 @@ impl<'a> Meter<'a> {
             .map(|(tag, value)| (tag.to_owned(), value));
         record.tags.extend(attached);
         record.notes.extend(notes.into_iter().map(str::to_owned));
+        let (payload, share) = match payload {
+            Some(capture) => {
+                if capture.is_short() {
+                    record.notes.push(SHORT_OF_MEMORY.to_owned());
+                }
+                let (payload, share) = capture.finish();
+                (Some(payload), Some(share))
+            }
+            None => (None, None),
+        };
         let told = suspect.as_ref().and_then(Suspect::told);
         if let Some(suspect) = suspect {
             suspect.explain(self.head, &mut record, OffsetDateTime::now_utc());
         }
         Some(Box::new(Settled {
             record,
-            payload: payload.map(|capture| capture.payload),
+            payload,
+            share,
             untold,
             terms,
             told,
@@ -456,12 +450,6 @@ pub fn reply_into(payload: &mut Payload, sent: &[u8]) {
     let (head, body) = sent.split_at(body);
     payload.response_head = head.to_vec();
     payload.response_body = body.to_vec();
-}
-
-fn keep(kept: &mut Vec<u8>, truncated: &mut bool, limit: usize, content: &[u8]) {
-    let room = limit.saturating_sub(kept.len()).min(content.len());
-    kept.extend_from_slice(content.get(..room).unwrap_or_default());
-    *truncated |= room < content.len();
 }
 
 fn rfc3339(time: OffsetDateTime) -> String {

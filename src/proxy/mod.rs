@@ -9,7 +9,7 @@
 //! - `exchange`: one request and its response.
 //! - `relay`: the two directions of it, `pieces` by piece; `drain`: what becomes of an answer whose client is gone.
 //! - `cutting`: a stream that a budget ends.
-//! - `meter`: what is learned on the way, and the record; `caller`: who it says it was.
+//! - `meter`: what is learned on the way, and the record; `caller`: who it says it was; `capture`: what is kept of bodies.
 //! - `diagnosis`: why AWS refused the credentials.
 //! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.
 //! - `tunnel`: what is never opened; `traffic`: what can be seen of it all the same.
@@ -22,6 +22,7 @@ mod admission;
 mod asked;
 pub mod authentication;
 pub mod caller;
+pub mod capture;
 mod challenge;
 mod closing;
 pub mod connection;
@@ -58,6 +59,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::authentication::Authentication;
 use self::caller::Sessions;
+use self::capture::CaptureRoom;
 use self::load::{Figures, Load};
 use self::settle::Settled;
 use crate::config::{Policy, Settings};
@@ -82,6 +84,8 @@ pub struct Services {
     pub pool: UpstreamPool,
     /// Where records are kept.
     pub ledger: Ledger,
+    /// Room for what is kept of bodies until the ledger has it.
+    pub captures: Arc<CaptureRoom>,
     /// What is counted for whoever watches the gate.
     pub metrics: Arc<Metrics>,
     /// Whose session credentials are whose.
@@ -131,6 +135,7 @@ impl Services {
         let _line = telemetry::exchange_line(&settled.record, self.settings.log_format);
         self.metrics.observe(&settled.record);
         let handed_over = Instant::now();
+        let _share = settled.share;
         let commit = self.ledger.commit(settled.record, settled.payload);
         commit.await;
         self.metrics.committed(handed_over.elapsed());

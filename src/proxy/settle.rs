@@ -10,6 +10,7 @@ use std::time::Instant;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
+use super::capture::Share;
 use super::{caller, redact};
 use crate::aws::{Service, sts};
 use crate::config::users::is_run;
@@ -29,6 +30,8 @@ pub struct Settled {
     pub record: Box<UsageRecord>,
     /// What was captured of it.
     pub payload: Option<Payload>,
+    /// The room that it takes until the ledger has it.
+    pub(super) share: Option<Share>,
     /// What has to be estimated before it can be priced.
     pub untold: Option<Untold>,
     /// What the price depends on besides the record.
@@ -92,6 +95,7 @@ impl Settled {
         Box::new(Self {
             record,
             payload,
+            share: None,
             untold: None,
             terms: Terms::default(),
             told: None,

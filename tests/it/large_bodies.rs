@@ -113,3 +113,60 @@ async fn sixty_four_mebibytes_each_way_are_the_same_octets_and_one_mebibyte_is_k
         assert!(payload.request_body == first && payload.response_body == first);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_find_no_room_in_memory_are_counted_and_passed_on_and_room_comes_back() {
+    const ALWAYS: usize = 32 * 1024;
+    const ROOM: usize = 64 * 1024;
+    let upstream = RawUpstream::tls().await;
+    let gate = Plan::new()
+        .before(&upstream)
+        .with(|settings| settings.limits.payload_memory = ROOM)
+        .start()
+        .await;
+    let body = "x".repeat(MIB);
+    let mut client = Door::Connect.open(&gate, BEDROCK).await;
+    let mut served = None;
+    for length in [MIB, ALWAYS, MIB] {
+        let body = &body[..length];
+        let head = format!(
+            "POST /model/m/invoke HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let sending = client.send(format!("{head}{body}"));
+        let receiving = async {
+            let mut at = match served.take() {
+                Some(at) => at,
+                None => upstream.accept().await,
+            };
+            at.head().await;
+            assert!(at.exactly(length).await == body.as_bytes());
+            at
+        };
+        let mut at = tokio::join!(sending, receiving).1;
+        tokio::join!(at.send(format!("{answer}{body}")), async {
+            client.expect(answer.as_bytes()).await;
+            assert!(client.exactly(length).await == body.as_bytes());
+        });
+        served = Some(at);
+    }
+    drop((client, served));
+    let left = gate.stop().await;
+    for (record, length) in left.records().iter().zip([MIB, ALWAYS, MIB]) {
+        assert_eq!(
+            (record.request_bytes, record.response_bytes),
+            (length as u64, length as u64)
+        );
+        let is_long = length > ALWAYS;
+        let payload = left.find(&record.id).payload.unwrap();
+        let room = if is_long { ROOM } else { 0 };
+        assert_eq!(payload.request_body.len(), ALWAYS + room);
+        assert_eq!(payload.response_body.len(), ALWAYS);
+        assert_eq!(
+            (payload.request_truncated, payload.response_truncated),
+            (is_long, is_long)
+        );
+        let notes: &[&str] = if is_long { &["payload-memory"] } else { &[] };
+        assert_eq!(record.notes, notes);
+    }
+}
