@@ -124,11 +124,10 @@ async fn bodies_that_find_no_room_in_memory_are_counted_and_passed_on_and_room_c
         .with(|settings| settings.limits.payload_memory = ROOM)
         .start()
         .await;
-    let body = "x".repeat(MIB);
     let mut client = Door::Connect.open(&gate, BEDROCK).await;
     let mut served = None;
     for length in [MIB, ALWAYS, MIB] {
-        let body = &body[..length];
+        let body = "x".repeat(length);
         let head = format!(
             "POST /model/m/invoke HTTP/1.1\r\nHost: {BEDROCK}\r\nContent-Length: {length}\r\n\r\n"
         );
