@@ -42,6 +42,7 @@ use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
 use crate::proxy::capture::CaptureRoom;
 use crate::proxy::load::{Figures, Load};
+use crate::proxy::recording::Recordings;
 use crate::proxy::{Phase, Services, accept};
 use crate::running::Claim;
 
@@ -194,7 +195,7 @@ impl Gate {
                     .unwrap_or(usize::MAX)
                     .min(Semaphore::MAX_PERMITS),
             )),
-            recording: watch::Sender::new(0),
+            recordings: Recordings::default(),
             load: Arc::new(Load::new(capacity)),
             phase: phases,
         });
@@ -287,8 +288,8 @@ impl Gate {
             if timeout(CUT, finished.recv()).await.is_err() {
                 tracing::warn!("connections were still open when the gate ended");
                 // Many calls cut at once are many estimates: what is known of them is not thrown away.
-                if timeout(RECORDED, services.recorded()).await.is_err() {
-                    let records = *services.recording.borrow();
+                if timeout(RECORDED, services.recordings.over()).await.is_err() {
+                    let records = services.recordings.running();
                     tracing::error!(records, "records that were not ready in time are lost");
                 }
             }

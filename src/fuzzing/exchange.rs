@@ -35,6 +35,7 @@ use crate::net::trust::PlatformRoots;
 use crate::proxy::authentication::Authentication;
 use crate::proxy::caller::Sessions;
 use crate::proxy::capture::CaptureRoom;
+use crate::proxy::recording::Recordings;
 use crate::proxy::{Phase, Services, connection};
 use crate::spend::budget::Budgets;
 use crate::wire::http1::Scheme;
@@ -152,7 +153,7 @@ impl World {
             sessions: Sessions::default(),
             authentication: Authentication::new().unwrap(),
             drains: Arc::new(Semaphore::new(0)),
-            recording: watch::Sender::new(0),
+            recordings: Recordings::default(),
             metrics: Arc::default(),
             load: Arc::new(crate::proxy::load::Load::new(capacity)),
             phase: phases,
@@ -494,7 +495,7 @@ async fn drive(
             hangs.as_mut().poll(cx).is_pending(),
             "the connection outlives its peers"
         );
-        if *world.services.recording.borrow() > 0 {
+        if world.services.recordings.running() > 0 {
             // Something is estimated on another thread, which wakes us.
             return Poll::Pending;
         }

@@ -67,6 +67,10 @@ const AHEAD: time::Duration = time::Duration::hours(1);
 /// How much text of a record one slot stands for.
 const SLOT_BYTES: usize = 4096;
 
+/// What became of a record, and the record, where the thread has no more use for it: whoever handed it in takes it apart.
+/// Memory that one thread asks for and another gives back all the time goes the long way round.
+pub(super) type Answer = (Committed, Option<Box<Queued>>);
+
 /// A record on its way. Dropped without having been settled, wherever that happens, it counts as lost.
 #[derive(Debug)]
 pub(super) struct Queued {
@@ -74,7 +78,7 @@ pub(super) struct Queued {
     pub(super) payload: Option<Payload>,
     /// It was part of a transaction whose outcome is unknown: its row may be there already.
     pub(super) tried: bool,
-    acknowledge: Option<oneshot::Sender<Committed>>,
+    acknowledge: Option<oneshot::Sender<Answer>>,
     settled: bool,
     shared: Arc<Shared>,
     slots: Option<OwnedSemaphorePermit>,
@@ -155,7 +159,7 @@ impl Ledger {
             return Committed::Queued;
         };
         match timeout(COMMIT_DEADLINE, committed).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok((answer, _spent))) => answer,
             Ok(Err(_)) => {
                 self.shared.ended();
                 Committed::Lost
@@ -329,9 +333,15 @@ impl Queued {
     }
 
     /// The row is committed.
-    pub(super) fn stored(mut self) {
+    pub(super) fn stored(mut self: Box<Self>) {
         self.settled = true;
-        self.answer(Committed::Stored);
+        // What waits for room need not wait until it is taken apart.
+        self.slots = None;
+        self.payload_bytes = None;
+        if let Some(acknowledge) = self.acknowledge.take() {
+            // The one who waited may have gone away; the record is kept all the same.
+            acknowledge.send((Committed::Stored, Some(self))).ok();
+        }
     }
 
     /// The ledger will never take this row. It counts as lost.
@@ -354,7 +364,7 @@ impl Queued {
     fn answer(&mut self, committed: Committed) {
         if let Some(acknowledge) = self.acknowledge.take() {
             // The one who waited may have gone away; the record is kept all the same.
-            acknowledge.send(committed).ok();
+            acknowledge.send((committed, None)).ok();
         }
     }
 }

@@ -399,15 +399,19 @@ impl Connection<'_> {
                 return Ok(None);
             }
         }
+        // Most heads come in one piece.
+        if let Some(head) = RequestHead::take(&mut client.buffer, limits)? {
+            return Ok(Some(head));
+        }
         let whole = async {
             loop {
-                if let Some(head) = RequestHead::take(&mut client.buffer, limits)? {
-                    return Ok(Some(head));
-                }
                 client.buffer.reserve(HEAD_ROOM);
                 match client.reader.read_buf(&mut client.buffer).await {
                     Ok(1..) => {}
                     _ => return Ok(None),
+                }
+                if let Some(head) = RequestHead::take(&mut client.buffer, limits)? {
+                    return Ok(Some(head));
                 }
             }
         };

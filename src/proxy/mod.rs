@@ -11,7 +11,7 @@
 //! - `cutting`: a stream that a budget ends.
 //! - `meter`: what is learned on the way, and the record; `caller`: who it says it was; `capture`: what is kept of bodies.
 //! - `diagnosis`: why AWS refused the credentials.
-//! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept.
+//! - `settle`: what nobody told, and what it cost; `redact`: what must not be kept; `recording`: how many are at it.
 //! - `tunnel`: what is never opened; `traffic`: what can be seen of it all the same.
 //! - `reply`, `explain`, `landing`: what we answer ourselves.
 //! - `closing`: how a client's connection ends.
@@ -39,6 +39,7 @@ mod overload;
 mod peek;
 mod pieces;
 mod plan;
+pub mod recording;
 mod redact;
 pub mod relay;
 pub mod reply;
@@ -61,6 +62,7 @@ use self::authentication::Authentication;
 use self::caller::Sessions;
 use self::capture::CaptureRoom;
 use self::load::{Figures, Load};
+use self::recording::Recordings;
 use self::settle::Settled;
 use crate::config::{Policy, Settings};
 use crate::ledger::writer::Ledger;
@@ -94,8 +96,8 @@ pub struct Services {
     pub authentication: Authentication,
     /// Answers that may be read on for clients that are gone.
     pub drains: Arc<Semaphore>,
-    /// Records that are being made: estimated, priced, committed.
-    pub recording: watch::Sender<usize>,
+    /// Records that are being made.
+    pub recordings: Recordings,
     /// How many connections there are.
     pub load: Arc<Load>,
     /// How far the gate's stop has come.
@@ -120,7 +122,7 @@ impl Services {
         let Some(mut settled) = settled else {
             return;
         };
-        let _recording = Recording::begin(&self.recording);
+        let _recording = self.recordings.begin();
         if let Some(session) = settled.session.take() {
             self.sessions.learn(session);
         }
@@ -164,14 +166,6 @@ impl Services {
         }
     }
 
-    /// Resolves when no record is being made.
-    pub async fn recorded(&self) {
-        let mut recording = self.recording.subscribe();
-        if recording.wait_for(|records| *records == 0).await.is_err() {
-            tracing::debug!("nobody is left who could make a record");
-        }
-    }
-
     /// Whether the gate takes no new requests.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -203,22 +197,5 @@ impl Services {
             // Nobody is left who could ask for it.
             std::future::pending::<()>().await;
         }
-    }
-}
-
-/// A record that is being made, for as long as this is not dropped.
-struct Recording<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Recording<'a> {
-    fn begin(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|records| *records += 1);
-        Self(count)
-    }
-}
-
-impl Drop for Recording<'_> {
-    fn drop(&mut self) {
-        self.0
-            .send_modify(|records| *records = records.saturating_sub(1));
     }
 }
