@@ -81,7 +81,6 @@ impl Drop for Checkpointer {
 }
 
 fn work(connection: &Connection, asked: &Receiver<()>, busy: &AtomicBool) {
-    give_way();
     while asked.recv().is_ok() {
         let made = connection
             .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")
@@ -93,16 +92,3 @@ fn work(connection: &Connection, asked: &Receiver<()>, busy: &AtomicBool) {
         busy.store(false, Ordering::Release);
     }
 }
-
-/// Whoever waits for an answer goes first. Not by much: a WAL that nobody moves into the file grows.
-fn give_way() {
-    // Elsewhere it is not this thread alone that would give way.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!(%error, "checkpoints are as urgent as everything else");
-    }
-}
-
-/// A third of the processor where somebody else wants it, too.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 5;

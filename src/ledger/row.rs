@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use rusqlite::types::{FromSql, Type};
+use rusqlite::types::{FromSql, ToSqlOutput, Type, Value, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as NameError;
@@ -107,7 +107,7 @@ pub(super) fn insert_exchange(
     record: &UsageRecord,
     scratch: &mut Vec<u8>,
 ) -> rusqlite::Result<bool> {
-    let mut row = Binder { statement, next: 1 };
+    let mut row = Binder::new(statement);
     row.value(&record.id)?;
     row.value(&record.time)?;
     row.value(time_ms(&record.time))?;
@@ -163,7 +163,7 @@ pub(super) fn insert_payload(
     id: &str,
     payload: &Payload,
 ) -> rusqlite::Result<()> {
-    let mut row = Binder { statement, next: 1 };
+    let mut row = Binder::new(statement);
     row.value(id)?;
     row.value(&payload.request_head)?;
     row.value(&payload.request_body)?;
@@ -292,9 +292,23 @@ struct Binder<'a, 'connection> {
     next: usize,
 }
 
-impl Binder<'_, '_> {
+impl<'a, 'connection> Binder<'a, 'connection> {
+    /// Every parameter is `NULL` until something else is bound.
+    fn new(statement: &'a mut Statement<'connection>) -> Self {
+        statement.clear_bindings();
+        Self { statement, next: 1 }
+    }
+
     fn value(&mut self, value: impl ToSql) -> rusqlite::Result<()> {
-        self.statement.raw_bind_parameter(self.next, value)?;
+        let value = value.to_sql()?;
+        // Half of the columns of most rows.
+        let is_null = matches!(
+            value,
+            ToSqlOutput::Borrowed(ValueRef::Null) | ToSqlOutput::Owned(Value::Null)
+        );
+        if !is_null {
+            self.statement.raw_bind_parameter(self.next, value)?;
+        }
         self.next += 1;
         Ok(())
     }
