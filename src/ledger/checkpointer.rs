@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -52,6 +53,14 @@ impl Checkpointer {
     /// Whether a checkpoint is being made.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
+    }
+
+    /// Waits until no checkpoint is being made, at most for `limit`.
+    pub(super) fn wait(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.is_busy() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Has a checkpoint made; nobody waits for it.

@@ -56,6 +56,12 @@ const CHECKPOINT_AFTER: u32 = 1000;
 /// Length, in pages, at which the writer makes the checkpoint itself, so that the WAL can begin anew: 128 MiB.
 const BEGIN_ANEW_AT: u32 = 32_000;
 
+/// Length, in pages, at which records come in faster than the disk takes them: 256 MiB. From there on the writer lets the
+/// checkpoint beside it catch up, this long for every further mebibyte; whoever waits for a record gathers in the next
+/// transaction, which makes less of a WAL.
+const OUTGROWN_AT: u32 = 2 * BEGIN_ANEW_AT;
+const CATCH_UP: Duration = Duration::from_millis(100);
+
 /// How long a start waits for the check of the whole file; a second is enough for some hundred megabytes.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -239,13 +245,6 @@ impl Store {
     /// Has the WAL's pages moved into the file when enough of them have come together. Without it the WAL would grow for
     /// ever; a failure is no harm to what is committed, and the next growth tries again.
     fn checkpoint(&mut self) {
-        if self
-            .checkpointer
-            .as_ref()
-            .is_some_and(Checkpointer::is_busy)
-        {
-            return;
-        }
         let length = match self.wal("PRAGMA wal_checkpoint(NOOP)") {
             Ok(length) => length,
             Err(error) => {
@@ -253,6 +252,14 @@ impl Store {
                 return;
             }
         };
+        if let Some(checkpointer) = &self.checkpointer
+            && checkpointer.is_busy()
+        {
+            if length >= OUTGROWN_AT {
+                checkpointer.wait(CATCH_UP);
+            }
+            return;
+        }
         if length < self.checkpointed_at {
             // It was complete at the last checkpoint and has started again from its beginning.
             self.checkpointed_at = 0;
