@@ -3,6 +3,7 @@
 //!
 //! Certificates themselves are `net`'s.
 
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
@@ -29,8 +30,16 @@ pub fn prepare_trust(
     now: SystemTime,
 ) -> Result<(CertificateAuthority, PlatformRoots), StartError> {
     private_file::prepare_home(&settings.home)?;
-    let authority = authority(settings, now)?;
-    let platform = PlatformRoots::load(&settings.home);
+    let (authority, platform) = thread::scope(|threads| {
+        let load = || PlatformRoots::load(&settings.home);
+        // Hundreds of files, beside which the authority is opened.
+        let loading = thread::Builder::new().name("roots".to_owned());
+        let loading = loading.spawn_scoped(threads, load).ok();
+        let authority = authority(settings, now);
+        let loaded = loading.and_then(|loading| loading.join().ok());
+        (authority, loaded.unwrap_or_else(load))
+    });
+    let authority = authority?;
     authority.publish(&settings.home)?;
     trust::write_bundle(&settings.home, &authority.trusted_pem(), &platform)?;
     Ok((authority, platform))

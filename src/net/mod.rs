@@ -17,6 +17,7 @@ pub(crate) mod name_constraints;
 pub(crate) mod ownership;
 pub mod pool;
 pub mod private_file;
+mod root_files;
 pub mod stream;
 pub mod tls_server;
 pub mod trust;

@@ -6,17 +6,19 @@
 //! of ours is then not mistaken for the platform. RFC 5280 §6.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
+use rustls_native_certs::CertificateResult;
 
 use super::ca_home::{CA_PEM, is_own_kind_of_root};
 use super::certificates::{self, CertificateError, certificate_pem};
 use super::private_file::{FileError, write_if_different};
+use super::root_files;
 
 /// The platform's roots and `ca.pem`.
 pub const BUNDLE_PEM: &str = "bundle.pem";
@@ -121,8 +123,8 @@ pub(crate) enum Source {
 impl Source {
     pub(crate) fn choose(
         home: &Path,
-        file: Option<std::ffi::OsString>,
-        directories: Option<std::ffi::OsString>,
+        file: Option<OsString>,
+        directories: Option<OsString>,
     ) -> Self {
         let Some(file) = file else {
             return Self::Native;
@@ -131,11 +133,7 @@ impl Source {
         if !ours.iter().any(|our| same_file(our, Path::new(&file))) {
             return Self::Native;
         }
-        let directories: Vec<PathBuf> = directories
-            .iter()
-            .flat_map(env::split_paths)
-            .filter(|path| !path.as_os_str().is_empty())
-            .collect();
+        let directories = split(directories);
         if directories.is_empty() {
             Self::KnownFiles
         } else {
@@ -144,16 +142,9 @@ impl Source {
     }
 
     pub(crate) fn load(&self) -> CertificateResult {
-        let mut result = CertificateResult::default();
-        match self {
-            Self::Native => return load_native_certs(),
-            Self::Directories(directories) => {
-                for directory in directories {
-                    let found = load_certs_from_paths(None, Some(directory));
-                    result.certs.extend(found.certs);
-                    result.errors.extend(found.errors);
-                }
-            }
+        let result = match self {
+            Self::Native => return native(),
+            Self::Directories(directories) => root_files::load(None, directories),
             Self::KnownFiles => {
                 let file = PLATFORM_FILES
                     .map(Path::new)
@@ -161,16 +152,42 @@ impl Source {
                     .find(|file| file.exists());
                 let directory =
                     Some(Path::new(PLATFORM_DIRECTORY)).filter(|directory| directory.is_dir());
-                result = load_certs_from_paths(file, directory);
+                let directories: Vec<_> = directory.into_iter().map(Path::to_owned).collect();
+                root_files::load(file, &directories)
             }
-        }
+        };
         // Better the roots of the day the bundle was written than none.
         if result.certs.is_empty() {
-            load_native_certs()
+            native()
         } else {
             result
         }
     }
+}
+
+/// As rustls-native-certs does, whose places these are.
+fn native() -> CertificateResult {
+    let file = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let directories = split(env::var_os("SSL_CERT_DIR"));
+    if file.is_some() || !directories.is_empty() {
+        return root_files::load(file.as_deref(), &directories);
+    }
+    #[cfg(all(unix, not(target_os = "macos")))]
+    {
+        let places = openssl_probe::probe();
+        root_files::load(places.cert_file.as_deref(), &places.cert_dir)
+    }
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    rustls_native_certs::load_native_certs()
+}
+
+/// The directories that a variable lists.
+fn split(directories: Option<OsString>) -> Vec<PathBuf> {
+    directories
+        .iter()
+        .flat_map(env::split_paths)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect()
 }
 
 /// Whether two paths are one file; a file that does not exist yet is known by its path.
@@ -193,7 +210,9 @@ pub fn upstream_client_config(
     own_root: Option<&CertificateDer<'_>>,
 ) -> Result<Arc<ClientConfig>, TrustError> {
     let mut roots = RootCertStore::empty();
-    let (_, ignored) = roots.add_parsable_certificates(platform.certificates.iter().cloned());
+    let certificates = platform.certificates.iter();
+    let borrowed = certificates.map(|certificate| CertificateDer::from_slice(certificate));
+    let (_, ignored) = roots.add_parsable_certificates(borrowed);
     if ignored > 0 {
         tracing::debug!(ignored, "some of the platform's roots cannot be used");
     }
@@ -260,13 +279,12 @@ pub fn write_bundle(home: &Path, ca_pem: &str, platform: &PlatformRoots) -> Resu
 /// What `bundle.pem` holds: the platform's roots, then `ca_pem`.
 #[must_use]
 pub fn bundle(ca_pem: &str, platform: &PlatformRoots) -> String {
+    let own = certificates::certificates_in(ca_pem.as_bytes());
     let mut bundle = String::with_capacity(platform.len() * 2048 + ca_pem.len());
-    for certificate in &platform.certificates {
-        let pem = certificate_pem(certificate);
-        // An operator's root may be among the platform's.
-        if !ca_pem.contains(&pem) {
-            bundle.push_str(&pem);
-        }
+    // An operator's root may be among the platform's.
+    let others = platform.certificates.iter();
+    for certificate in others.filter(|certificate| !own.contains(certificate)) {
+        bundle.push_str(&certificate_pem(certificate));
     }
     bundle.push_str(ca_pem);
     bundle

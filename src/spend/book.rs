@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::builtin;
 use super::litellm::PriceFile;
@@ -24,7 +24,6 @@ pub struct PriceBook {
     overrides: Overrides,
     file: Option<Arc<PriceFile>>,
     file_rows: Table,
-    builtin: Table,
 }
 
 /// What a price is looked for by.
@@ -98,7 +97,6 @@ impl PriceBook {
             overrides: Overrides::default(),
             file: None,
             file_rows: Table::default(),
-            builtin: Table::new(builtin::rows()),
         }
     }
 
@@ -132,7 +130,7 @@ impl PriceBook {
 
     /// Every row that can apply, in the order of ids: those of the file, and the compiled-in ones that it leaves alone.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        let builtin = self.builtin.iter().filter(|row| {
+        let builtin = BUILTIN.iter().filter(|row| {
             let of_file = self
                 .file_rows
                 .get(&row.id, row.endpoint, row.region.as_deref());
@@ -148,7 +146,7 @@ impl PriceBook {
     pub fn row(&self, id: &str, endpoint: Service, region: Option<&str>) -> Option<&Row> {
         self.file_rows
             .get(id, endpoint, region)
-            .or_else(|| self.builtin.get(id, endpoint, region))
+            .or_else(|| BUILTIN.get(id, endpoint, region))
     }
 
     /// Finds the price that applies.
@@ -260,7 +258,7 @@ impl PriceBook {
             _ => [Service::Runtime, Service::Mantle],
         };
         for endpoint in order {
-            for (name, table) in [("file", &self.file_rows), ("built in", &self.builtin)] {
+            for (name, table) in [("file", &self.file_rows), ("built in", &*BUILTIN)] {
                 let Some((row, regions_differ)) = table.pick(id, endpoint, place) else {
                     if name == "built in" || self.file.is_some() {
                         trace(format_args!("{id} at {}, {name}: no row", label(endpoint)));
@@ -366,6 +364,9 @@ impl Partition {
         }
     }
 }
+
+/// The compiled-in rows, the same for every book. Made when the first price is looked for, which no start waits for.
+static BUILTIN: LazyLock<Table> = LazyLock::new(|| Table::new(builtin::rows()));
 
 /// Rows by id.
 #[derive(Clone, Debug, Default)]

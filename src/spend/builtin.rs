@@ -43,10 +43,21 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
 
 /// The rows of a file of that form that parse.
 pub(crate) fn rows_of(file: &[u8]) -> impl Iterator<Item = Row> {
-    let reader = csv::Reader::from_reader(file);
-    reader
-        .into_records()
-        .filter_map(|record| row(&record.ok()?))
+    let mut reader = csv::Reader::from_reader(file);
+    let mut record = StringRecord::new();
+    std::iter::from_fn(move || {
+        loop {
+            match reader.read_record(&mut record) {
+                Ok(false) => return None,
+                Ok(true) => {
+                    if let Some(row) = row(&record) {
+                        return Some(row);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    })
 }
 
 fn row(record: &StringRecord) -> Option<Row> {

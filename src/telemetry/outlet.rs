@@ -5,14 +5,16 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 /// The way to an output. Clones share one queue.
 #[derive(Clone)]
 pub(super) struct Outlet {
-    queue: SyncSender<Item>,
+    /// Has memory for what is in it only; what bounds it is the count.
+    queue: Sender<Item>,
+    waiting: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
 }
 
@@ -34,7 +36,9 @@ const FLUSH: Duration = Duration::from_secs(2);
 impl Outlet {
     /// Starts the thread that writes to `out`.
     pub(super) fn start(name: &str, out: impl Write + Send + 'static) -> Self {
-        let (queue, items) = sync_channel(QUEUE);
+        let (queue, items) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let items = Items(items, Arc::clone(&waiting));
         let spawned = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || write(&items, out));
@@ -43,16 +47,26 @@ impl Outlet {
         }
         Self {
             queue,
+            waiting,
             lost: Arc::default(),
         }
     }
 
     /// Sends one piece, or counts it as lost.
     pub(super) fn send(&self, bytes: Vec<u8>) {
-        // Full when the reader is slow, disconnected when it is gone.
-        if self.queue.try_send(Item::Bytes(bytes)).is_err() {
+        if !self.offer(Item::Bytes(bytes)) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether there was room, which there is not when the reader is slow, and somebody to take it, who is gone when the
+    /// reader is.
+    fn offer(&self, item: Item) -> bool {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE {
+            return self.queue.send(item).is_ok();
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        false
     }
 
     /// A writer whose bytes are sent as one piece when it is dropped.
@@ -66,7 +80,7 @@ impl Outlet {
     /// Waits until everything sent so far is written, for [`FLUSH`] at most.
     pub(super) fn flush(&self) {
         let (written, done) = sync_channel(1);
-        let asked = self.queue.try_send(Item::Flush(written)).is_ok();
+        let asked = self.offer(Item::Flush(written));
         if asked && done.recv_timeout(FLUSH).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -75,6 +89,23 @@ impl Outlet {
     /// How many pieces were lost.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// What waits, for the thread that writes it.
+struct Items(Receiver<Item>, Arc<AtomicUsize>);
+
+impl Items {
+    fn wait(&self) -> Option<Item> {
+        self.0.recv().ok().inspect(|_| self.taken())
+    }
+
+    fn next(&self) -> Option<Item> {
+        self.0.try_recv().ok().inspect(|_| self.taken())
+    }
+
+    fn taken(&self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -105,9 +136,9 @@ impl Drop for Piece {
 
 /// Flushes when nothing more waits, so that a burst costs one write, and rests after that: what comes first is written at
 /// once. Ends when nobody reads any more.
-fn write(items: &Receiver<Item>, out: impl Write) {
+fn write(items: &Items, out: impl Write) {
     let mut out = BufWriter::with_capacity(BUFFER, out);
-    let mut next = items.recv().ok();
+    let mut next = items.wait();
     while let Some(item) = next {
         let written = match item {
             Item::Bytes(bytes) => out.write_all(&bytes),
@@ -121,12 +152,12 @@ fn write(items: &Receiver<Item>, out: impl Write) {
         if written.is_err() {
             return;
         }
-        next = match items.try_recv() {
-            Ok(item) => Some(item),
-            Err(_) if out.flush().is_err() => return,
-            Err(_) => {
+        next = match items.next() {
+            Some(item) => Some(item),
+            None if out.flush().is_err() => return,
+            None => {
                 std::thread::sleep(GATHER);
-                items.recv().ok()
+                items.wait()
             }
         };
     }

@@ -116,6 +116,9 @@ impl Patterns {
             .enumerate()
             .map(|(at, table)| Table::new(at, table))
             .collect::<Result<Vec<_>, _>>()?;
+        if tables.is_empty() {
+            return Ok(Self::default());
+        }
         let all = Paths::of(FAMILIES, tables.iter().flat_map(|table| &table.paths));
         all.ok_or(PatternError::TooMany)?;
         Ok(Self {

@@ -60,6 +60,32 @@ fn the_path_is_that_of_a_file_that_is_there() {
     assert_eq!(std::fs::read(home.join("bundle.pem")).unwrap(), before);
 }
 
+#[test]
+fn the_bundle_has_the_roots_of_the_file_and_those_that_a_directory_adds() {
+    let (parent, home) = home();
+    let directory = parent.path().join("certs");
+    std::fs::create_dir(&directory).unwrap();
+    let file = parent.path().join("all.crt");
+    let [one, two] = ["one", "two"].map(|name| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        parameters.self_signed(&key).unwrap()
+    });
+    std::fs::write(&file, one.pem()).unwrap();
+    std::fs::write(directory.join("one.pem"), one.pem()).unwrap();
+    std::fs::write(directory.join("two.pem"), two.pem()).unwrap();
+    let variables = [
+        ("SSL_CERT_FILE", file.as_path()),
+        ("SSL_CERT_DIR", &directory),
+    ];
+    let output = run(&home, &["ca", "path"], &variables);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let bundle = roots(&home.join("bundle.pem"));
+    assert_eq!(bundle.len(), 3);
+    assert!(bundle.contains(one.der()) && bundle.contains(two.der()));
+    assert_eq!(bundle.last(), roots(&home.join("ca.pem")).first());
+}
+
 #[tokio::test]
 async fn a_rotation_leaves_the_running_gate_trusted_until_it_is_started_again() {
     let gate = Plan::new().start().await;

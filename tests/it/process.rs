@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tollgate::ledger::{Entry, FILE_NAME, Outcome, Query, Reader, UsageRecord};
 
-use crate::support::process::{Process, said};
+use crate::support::process::{Process, said, tollgate_alone};
 use crate::support::{BEDROCK, Door, End, RawClient, RawUpstream};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
@@ -65,6 +65,36 @@ async fn an_answer_that_a_client_holds_is_counted_even_if_the_gate_is_killed_at_
             (records[number].status, records[number].outcome),
             (Some(200), Outcome::Complete)
         );
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_said_before_anybody_is_listened_to() {
+    let (parent, home) = home();
+    let file = parent.path().join("file");
+    for (option, text, said) in [
+        (
+            "--prices-file",
+            r#"{"acme.big": {"litellm_provider": "bedrock", "input_cost_per_token": "x"}}"#,
+            "acme.big",
+        ),
+        ("--config", "[[price]]\nmodel = \"a.b\"", "[[price]] 1"),
+        (
+            "--config",
+            "[[usage_pattern]]\nmodel = \"a\"",
+            "names no count",
+        ),
+        ("--upstream-ca", "nothing", "no certificate"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mut serve = tollgate_alone(&home);
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
+        let output = serve.arg(option).arg(&file).output().unwrap();
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option}: {why}");
+        assert!(why.contains(said), "{option}: {why}");
+        assert!(output.stdout.is_empty(), "{option}");
+        assert!(!home.join(FILE_NAME).exists(), "{option}");
     }
 }
 
