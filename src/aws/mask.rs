@@ -9,6 +9,9 @@ mod body;
 #[cfg(test)]
 mod body_tests;
 mod text;
+mod words;
+#[cfg(test)]
+mod words_tests;
 
 pub use body::body;
 

@@ -10,17 +10,14 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex_automata::Input;
-use regex_automata::dfa::{Automaton, dense};
-use regex_automata::util::syntax;
-
 use super::SCHEMES;
 use super::text::{FORMS, form_at, without};
+use super::words::Words;
 use crate::aws::percent;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
-enum Mark {
+pub(super) enum Mark {
     /// A name with the secret as its value, whatever stands between the two.
     Name,
     /// A name whose value is a secret where `=` leads to it. With a colon it is what a model signs its thoughts with.
@@ -66,49 +63,56 @@ const LEAST: usize = 16;
 /// Quotes, escapes and blanks between a name, its colon and its value.
 const MOST_BETWEEN: usize = 12;
 
-/// Every body is looked through, so what looks is a table with one step an octet.
-struct Marks {
-    finder: dense::DFA<Vec<u32>>,
-    /// The length of each word, and what it is; of two that begin together the longer one comes first, and is found.
-    words: Vec<(usize, Mark)>,
-}
-
 /// `None` only if the lists are no lists of words.
-static MARKS: LazyLock<Option<Marks>> = LazyLock::new(|| {
-    let mut words: Vec<(&[u8], Mark)> = Vec::new();
-    words.extend(NAMES.iter().map(|name| (name.as_bytes(), Mark::Name)));
-    words.extend([
-        (&b"signature"[..], Mark::Assigned),
+static MARKS: LazyLock<Option<Words<Mark>>> = LazyLock::new(|| Words::new(marks(), RARE));
+
+/// Each word that is looked for, and what it is.
+pub(super) fn marks() -> Vec<(&'static [u8], Mark)> {
+    let mut words: Vec<(&[u8], Mark)> = vec![
+        (b"signature", Mark::Assigned),
         (b"authorization", Mark::Authorization),
         (b":chunk-signature\x06", Mark::EventHeader),
         (b"private key-----", Mark::PrivateKey),
         (b"://", Mark::Url),
         // As some write it in JSON.
         (b":\\/\\/", Mark::Url),
-    ]);
-    let form = |&(start, least): &(&'static [u8], usize)| (start, Mark::Form(start, least));
-    words.extend(FORMS.iter().map(form));
-    words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
-    let literal = |octets: &[u8]| {
-        octets
+    ];
+    words.extend(NAMES.iter().map(|name| (name.as_bytes(), Mark::Name)));
+    words.extend(
+        FORMS
             .iter()
-            .map(|octet| format!("\\x{octet:02x}"))
-            .collect()
-    };
-    let patterns: Vec<String> = words.iter().map(|(word, _)| literal(word)).collect();
-    let octets = syntax::Config::new()
-        .unicode(false)
-        .utf8(false)
-        .case_insensitive(true);
-    let finder = dense::Builder::new().syntax(octets).build_many(&patterns);
-    Some(Marks {
-        finder: finder.ok()?,
-        words: words
-            .iter()
-            .map(|(word, mark)| (word.len(), *mark))
-            .collect(),
-    })
-});
+            .map(|&(start, least)| (start, Mark::Form(start, least))),
+    );
+    words
+}
+
+/// A part of each word that hardly any text holds: three letters say whether it is looked at closely, those behind them
+/// whether it is one. They are in an order in which those that Teddy looks for together (each with the eighth behind it)
+/// let little else through. Chosen by counting over answers of models, event streams, base64, JSON, HTML and English.
+pub(super) const RARE: &[&[u8]] = &[
+    b"ecret",
+    b"i-key",
+    b"qojb",
+    b"_bedrock",
+    b"://",
+    b"mlass",
+    b"xdz",
+    b"bsk",
+    b"efresh",
+    b"bident",
+    b"access_t",
+    b"sion_t",
+    b"zation",
+    b"gnature",
+    b"ecurity_t",
+    b"ey-----",
+    b"\\/\\/",
+    b"accesst",
+    b"siont",
+    b"sion-t",
+    b"ecurityt",
+    b"ecurity-t",
+];
 
 /// The body with its credentials masked; `None` when there are none in it.
 #[must_use]
@@ -126,15 +130,10 @@ pub fn body(bytes: &[u8]) -> Option<Vec<u8>> {
 
 fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    let Some(Marks { finder, words }) = &*MARKS else {
-        return secrets;
-    };
-    let mut at = 0;
-    while let Ok(Some(found)) = finder.try_search_fwd(&Input::new(bytes).range(at..)) {
-        at = found.offset();
-        if let Some((length, mark)) = words.get(found.pattern().as_usize()) {
-            secrets.extend(mark.secret(bytes, at.saturating_sub(*length)..at));
-        }
+    if let Some(marks) = &*MARKS {
+        marks.find(bytes, |mark, found| {
+            secrets.extend(mark.secret(bytes, found));
+        });
     }
     secrets
 }
