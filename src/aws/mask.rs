@@ -14,6 +14,8 @@ mod words;
 mod words_tests;
 
 pub use body::body;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use body::{sought_words, words_of};
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -17,7 +17,7 @@ use crate::aws::percent;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mark {
+enum Mark {
     /// A name with the secret as its value, whatever stands between the two.
     Name,
     /// A name whose value is a secret where `=` leads to it. With a colon it is what a model signs its thoughts with.
@@ -67,7 +67,7 @@ const MOST_BETWEEN: usize = 12;
 static MARKS: LazyLock<Option<Words<Mark>>> = LazyLock::new(|| Words::new(marks(), RARE));
 
 /// Each word that is looked for, and what it is.
-pub(super) fn marks() -> Vec<(&'static [u8], Mark)> {
+fn marks() -> Vec<(&'static [u8], Mark)> {
     let mut words: Vec<(&[u8], Mark)> = vec![
         (b"signature", Mark::Assigned),
         (b"authorization", Mark::Authorization),
@@ -113,6 +113,22 @@ pub(super) const RARE: &[&[u8]] = &[
     b"ecurityt",
     b"ecurity-t",
 ];
+
+/// The words that are looked for.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn sought_words() -> Vec<&'static [u8]> {
+    marks().into_iter().map(|(word, _)| word).collect()
+}
+
+/// Where they stand in `bytes`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn words_of(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    if let Some(marks) = &*MARKS {
+        marks.find(bytes, |_, range| found.push(range));
+    }
+    found
+}
 
 /// The body with its credentials masked; `None` when there are none in it.
 #[must_use]

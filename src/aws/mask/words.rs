@@ -24,6 +24,8 @@ pub(super) struct Words<T> {
 
 /// The octets of a body that are copied at a time: they stay in the fastest cache.
 pub(super) const AT_ONCE: usize = 1024;
+/// The octets that a processor changes at a time, or twice at half the time.
+const BLOCK: usize = 32;
 
 impl<T> Words<T> {
     /// A word is looked for by the first of `rare` that is in it, else by the whole of it. For [`Words::find`] to be right,
@@ -72,17 +74,14 @@ impl<T> Words<T> {
 
     /// Shows `found` each word that stands in `bytes`, and where.
     pub(super) fn find(&self, bytes: &[u8], mut found: impl FnMut(&T, Range<usize>)) {
-        let mut copy = [0; AT_ONCE];
+        let mut copy = [[0; BLOCK]; AT_ONCE / BLOCK];
         let (mut start, mut free) = (0, 0);
         loop {
             let rest = bytes.get(start..).unwrap_or_default();
             let piece = rest.get(..AT_ONCE).unwrap_or(rest);
-            for (folded, octet) in copy.iter_mut().zip(piece) {
-                *folded = fold(*octet);
-            }
-            let copy = copy.get(..piece.len()).unwrap_or_default();
+            let folded = fold_into(&mut copy, piece);
             let mut from = 0;
-            while let Some(part) = self.parts.find(copy, from) {
+            while let Some(part) = self.parts.find(folded, from) {
                 from = part.start() + 1;
                 let of_it = self.by_part.get(part.pattern().as_usize());
                 let at = start + part.start();
@@ -120,6 +119,31 @@ impl<T> Words<T> {
 /// One octet for both cases of a letter. Some other octets become the same as well, which does no harm.
 pub(super) fn fold(octet: u8) -> u8 {
     octet | 0x20
+}
+
+/// Writes a copy of `piece` in one case, filled up to a whole block.
+fn fold_into<'a>(copy: &'a mut [[u8; BLOCK]], piece: &[u8]) -> &'a [u8] {
+    let (blocks, rest) = piece.as_chunks();
+    let mut last = [0; BLOCK];
+    if let Some(last) = last.get_mut(..rest.len()) {
+        last.copy_from_slice(rest);
+    }
+    let mut used = blocks.len();
+    for (copy, block) in copy.iter_mut().zip(blocks) {
+        *copy = fold_all(*block);
+    }
+    if let Some(copy) = copy.get_mut(used)
+        && !rest.is_empty()
+    {
+        *copy = fold_all(last);
+        used += 1;
+    }
+    copy.get(..used).unwrap_or_default().as_flattened()
+}
+
+fn fold_all(mut block: [u8; BLOCK]) -> [u8; BLOCK] {
+    block.iter_mut().for_each(|octet| *octet = fold(*octet));
+    block
 }
 
 fn folded(octets: &[u8]) -> Vec<u8> {

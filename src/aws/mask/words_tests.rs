@@ -9,11 +9,10 @@ use proptest::prelude::*;
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::syntax;
 
-use super::body::{RARE, marks};
+use super::body::{RARE, sought_words};
 use super::words::{AT_ONCE, Words, fold};
 
-static WORDS: LazyLock<Vec<&'static [u8]>> =
-    LazyLock::new(|| marks().into_iter().map(|(word, _)| word).collect());
+static WORDS: LazyLock<Vec<&'static [u8]>> = LazyLock::new(sought_words);
 
 /// What is tested, in both forms.
 static QUICK: LazyLock<[Words<()>; 2]> = LazyLock::new(|| {
