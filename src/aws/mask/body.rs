@@ -11,13 +11,13 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::SCHEMES;
-use super::text::{FORMS, form_at, without};
+use super::text::{FORMS, form_at, read_once, without};
 use super::words::Words;
 use crate::aws::percent;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
-enum Mark {
+pub(super) enum Mark {
     /// A name with the secret as its value, whatever stands between the two.
     Name,
     /// A name whose value is a secret where `=` leads to it. With a colon it is what a model signs its thoughts with.
@@ -64,7 +64,8 @@ const LEAST: usize = 16;
 const MOST_BETWEEN: usize = 12;
 
 /// `None` only if the lists are no lists of words.
-static MARKS: LazyLock<Option<Words<Mark>>> = LazyLock::new(|| Words::new(marks(), RARE));
+pub(super) static MARKS: LazyLock<Option<Words<Mark>>> =
+    LazyLock::new(|| Words::new(marks(), RARE));
 
 /// Each word that is looked for, and what it is.
 fn marks() -> Vec<(&'static [u8], Mark)> {
@@ -144,25 +145,40 @@ pub fn body(bytes: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
+pub(super) fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     if let Some(marks) = &*MARKS {
+        let mut read = Read::default();
         marks.find(bytes, |mark, found| {
-            secrets.extend(mark.secret(bytes, found));
+            secrets.extend(mark.secret(bytes, found, &mut read));
         });
     }
     secrets
 }
 
+/// What was read last of each kind, for [`read_once`].
+#[derive(Default)]
+pub(super) struct Read {
+    value: Range<usize>,
+    form: Range<usize>,
+    private_key: Range<usize>,
+}
+
 impl Mark {
     /// Where the secret of the mark that lies at `found` lies.
-    fn secret(self, bytes: &[u8], found: Range<usize>) -> Option<Range<usize>> {
+    pub(super) fn secret(
+        self,
+        bytes: &[u8],
+        found: Range<usize>,
+        read: &mut Read,
+    ) -> Option<Range<usize>> {
+        let mut value = |start| value(bytes, start, &mut read.value);
         match self {
-            Self::Name => value(bytes, after_separator(bytes, found.end, b":=>")?),
-            Self::Assigned => value(bytes, after_separator(bytes, found.end, b"=")?),
+            Self::Name => value(after_separator(bytes, found.end, b":=>")?),
+            Self::Assigned => value(after_separator(bytes, found.end, b"=")?),
             Self::Authorization => {
                 let start = after_separator(bytes, found.end, b":=>")?;
-                value(bytes, after_scheme(bytes, start))
+                value(after_scheme(bytes, start))
             }
             Self::EventHeader => {
                 let [high, low, ..] = bytes.get(found.end..)? else {
@@ -174,16 +190,20 @@ impl Mark {
             }
             Self::Form(prefix, least) => {
                 let exact = bytes.get(found.clone()) == Some(prefix);
-                let end = form_at(bytes, found.start, prefix.len(), least).filter(|_| exact)?;
-                Some(found.start..end)
+                let read = &mut read.form;
+                let end = form_at(bytes, found.start, prefix.len(), least, read);
+                Some(found.start..end.filter(|_| exact)?)
             }
             Self::PrivateKey => {
                 let before = bytes.get(..found.start)?;
                 let line = before.get(before.len().saturating_sub(LONGEST_LABEL)..)?;
                 memchr::memmem::rfind(line, b"-----BEGIN ")?;
                 let rest = bytes.get(found.end..)?;
-                let end = memchr::memmem::find(rest, b"-----END").unwrap_or(rest.len());
-                Some(found.end..found.end + end)
+                let end = read_once(&mut read.private_key, found.end, || {
+                    let length = memchr::memmem::find(rest, b"-----END");
+                    found.end + length.unwrap_or(rest.len())
+                });
+                Some(found.end..end)
             }
             Self::Url => {
                 let rest = bytes.get(found.end..)?;
@@ -263,7 +283,14 @@ fn after_scheme(bytes: &[u8], start: usize) -> usize {
 }
 
 /// The value that begins at `start`, if it is long enough for a secret.
-fn value(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+fn value(bytes: &[u8], start: usize, read: &mut Range<usize>) -> Option<Range<usize>> {
+    // One that begins in the middle of an escape of another ends where that ends, too: all behind the backslash may be
+    // in a value.
+    let end = read_once(read, start, || end_of_value(bytes, start));
+    (end - start >= LEAST).then_some(start..end)
+}
+
+fn end_of_value(bytes: &[u8], start: usize) -> usize {
     let mut end = start;
     loop {
         end += match bytes.get(end..).unwrap_or_default() {
@@ -275,10 +302,9 @@ fn value(bytes: &[u8], start: usize) -> Option<Range<usize>> {
             {
                 6
             }
-            _ => break,
+            _ => return end,
         };
     }
-    (end - start >= LEAST).then_some(start..end)
 }
 
 /// Base64 in either alphabet, hexadecimal, and both percent-encoded.
