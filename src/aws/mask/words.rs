@@ -22,8 +22,10 @@ pub(super) struct Words<T> {
     longest_part: usize,
 }
 
-/// The octets of a body that are copied at a time: they stay in the fastest cache.
-pub(super) const AT_ONCE: usize = 1024;
+/// A body that is no longer is copied at once.
+pub(super) const SHORT: usize = 256;
+/// The octets of any other that are copied at a time: they stay in the fastest cache.
+pub(super) const LONG: usize = 4096;
 /// The octets that a processor changes at a time, or twice at half the time.
 const BLOCK: usize = 32;
 
@@ -67,19 +69,34 @@ impl<T> Words<T> {
         Some(Self {
             words,
             by_part,
-            longest_part: longest_part.filter(|length| (1..AT_ONCE).contains(length))?,
+            longest_part: longest_part.filter(|length| (1..SHORT).contains(length))?,
             parts: finder(&parts)?,
         })
     }
 
     /// Shows `found` each word that stands in `bytes`, and where.
-    pub(super) fn find(&self, bytes: &[u8], mut found: impl FnMut(&T, Range<usize>)) {
-        let mut copy = [[0; BLOCK]; AT_ONCE / BLOCK];
+    pub(super) fn find(&self, bytes: &[u8], found: impl FnMut(&T, Range<usize>)) {
+        // Most bodies are short, and even to clear the place for a copy takes a while.
+        if bytes.len() <= SHORT {
+            self.find_by(&mut [[0; BLOCK]; SHORT / BLOCK], bytes, found);
+        } else {
+            self.find_by(&mut [[0; BLOCK]; LONG / BLOCK], bytes, found);
+        }
+    }
+
+    /// Copies as much at a time as there is place for in `copy`.
+    fn find_by(
+        &self,
+        copy: &mut [[u8; BLOCK]],
+        bytes: &[u8],
+        mut found: impl FnMut(&T, Range<usize>),
+    ) {
+        let at_once = copy.as_flattened().len();
         let (mut start, mut free) = (0, 0);
         loop {
             let rest = bytes.get(start..).unwrap_or_default();
-            let piece = rest.get(..AT_ONCE).unwrap_or(rest);
-            let folded = fold_into(&mut copy, piece);
+            let piece = rest.get(..at_once).unwrap_or(rest);
+            let folded = fold_into(copy, piece);
             let mut from = 0;
             while let Some(part) = self.parts.find(folded, from) {
                 from = part.start() + 1;
@@ -94,7 +111,7 @@ impl<T> Words<T> {
                 return;
             }
             // A part that this piece cut lies whole in the next one.
-            start += AT_ONCE - (self.longest_part - 1);
+            start += at_once - (self.longest_part - 1);
         }
     }
 

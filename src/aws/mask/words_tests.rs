@@ -10,7 +10,7 @@ use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::syntax;
 
 use super::body::{RARE, sought_words};
-use super::words::{AT_ONCE, Words, fold};
+use super::words::{LONG, SHORT, Words, fold};
 
 static WORDS: LazyLock<Vec<&'static [u8]>> = LazyLock::new(sought_words);
 
@@ -105,7 +105,8 @@ fn of_two_words_that_overlap_the_first_has_its_part_first() {
 fn every_word_is_found_wherever_it_lies() {
     for word in &*WORDS {
         // Around the end of a piece, too.
-        for before in (0..40).chain(AT_ONCE - 40..AT_ONCE + 5) {
+        let ends = [40, SHORT + 5, LONG + 5];
+        for before in ends.into_iter().flat_map(|end| end - 40..end) {
             let body = [&b"-".repeat(before), *word, b"="].concat();
             let expected = before..before + word.len();
             let found = QUICK.each_ref().map(|words| quickly(words, &body));
@@ -192,7 +193,8 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(move |(word, upper, at)| cased(&word[at.index(word.len())..], &upper)),
         2 => prop::sample::select(between.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..40),
-        1 => (0..AT_ONCE + 20).prop_map(|length| vec![b'.'; length]),
+        1 => (0..60usize, prop::sample::select(vec![0, SHORT - 40, LONG - 40]))
+            .prop_map(|(length, least)| length + least).prop_map(|length| vec![b'.'; length]),
     ]
 }
 
@@ -203,14 +205,14 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_hold_the_same_words(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+    fn any_octets_hold_the_same_words(bytes in prop::collection::vec(any::<u8>(), 0..LONG + 400)) {
         check(&bytes);
     }
 
     /// So few different ones that words come about by themselves.
     #[test]
     fn few_octets_hold_the_same_words(
-        bytes in prop::collection::vec(prop::sample::select(b":/\\:/aAbBsSkK-".to_vec()), 0..3000),
+        bytes in prop::collection::vec(prop::sample::select(b":/\\:/aAbBsSkK-".to_vec()), 0..LONG + 400),
     ) {
         check(&bytes);
     }
