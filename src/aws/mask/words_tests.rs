@@ -194,7 +194,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         2 => prop::sample::select(between.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..40),
         1 => (0..60usize, prop::sample::select(vec![0, SHORT - 40, LONG - 40]))
-            .prop_map(|(length, least)| length + least).prop_map(|length| vec![b'.'; length]),
+            .prop_map(|(length, least)| vec![b'.'; length + least]),
     ]
 }
 
