@@ -282,6 +282,12 @@ def aws(seeds):
     seeds["masked_target"] = {
         f"{number:03}": bytes([number]) + b"r?u=https%3A%2F%2Fu%3Ap%40h%2F%3Fa=b" + MARK + b"after=https://x@y" for number in (0, 1, 2, 3, 4, 5, 32, 64, 96, 128)
     }
+    seeds["masked_body"] = {
+        "json": text(json.dumps({"SecretAccessKey": "null", "text": "export aws_session_token=1 https://u:p@h authorization: Bearer x"})),
+        "key": b"-----BEGIN PRIVATE KEY-----\n0\n-----END",
+        "words": bytes(range(0x80, 0x100)),
+        "apart": b" ".join(bytes([octet]) for octet in range(0x80, 0xA0)) + b"." * 900 + bytes(range(0x80, 0x90)),
+    }
 
 
 def observations(seeds):

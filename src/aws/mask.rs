@@ -9,8 +9,13 @@ mod body;
 #[cfg(test)]
 mod body_tests;
 mod text;
+mod words;
+#[cfg(test)]
+mod words_tests;
 
 pub use body::body;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use body::{sought_words, words_of};
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

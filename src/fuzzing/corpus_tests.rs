@@ -115,7 +115,7 @@ over_the_corpus! {
     request_head response_head chunked requests responses forward request_target route sniff
     event_stream event_stream_repaired server_sent_events json content_coding
     credentials percent operation model_id endpoint user_agent sts diagnosis
-    masked_head masked_target
+    masked_head masked_target masked_body
     observer observer_repaired estimate
     configuration upstream_proxy no_proxy price_file price_book certificates
     proxy_reply screen exchange

@@ -1,5 +1,7 @@
 //! Masks: a secret that was planted, whatever stands around it and however it is spelled, is nowhere in what is kept.
 
+use std::ops::Range;
+
 use bytes::BytesMut;
 
 use super::{parts, steered, strict};
@@ -139,6 +141,51 @@ pub(super) fn masked_target(data: &[u8]) {
     assert!(!masked.contains(SECRET), "a secret survives in {masked:?}");
     let shown = mask::printable(bytes);
     assert!(shown.chars().count() <= 256 && !shown.contains(char::is_control));
+}
+
+/// Bodies: the words that lead to credentials are found where comparing each of them at each place finds them, and what a
+/// name announces is gone, whatever stands before it.
+pub(super) fn masked_body(data: &[u8]) {
+    let words = mask::sought_words();
+    // Octets that are no ASCII stand for words and parts of words, so that these soon meet.
+    let mut body = Vec::new();
+    for octet in data {
+        let word = words[usize::from(*octet) % words.len()];
+        match octet {
+            ..0x80 => body.push(*octet),
+            0x80..0xc0 => body.extend_from_slice(word),
+            0xc0..0xe0 => body.extend(&word.to_ascii_uppercase()[word.len() / 2..]),
+            0xe0.. => body.extend(&word[..word.len() / 2]),
+        }
+    }
+    for body in [data, &body] {
+        assert_eq!(mask::words_of(body), one_by_one(&words, body));
+    }
+    if memchr::memmem::find(&body, SECRET.as_bytes()).is_some() {
+        return;
+    }
+    body.extend(format!("\n\"SessionToken\": \"{SECRET}\"").as_bytes());
+    let masked = mask::body(&body).expect("there is a secret");
+    assert!(memchr::memmem::find(&masked, SECRET.as_bytes()).is_none());
+}
+
+fn one_by_one(words: &[&[u8]], bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let stands_here = |word: &&&[u8]| {
+            let here = bytes[at..].get(..word.len());
+            here.is_some_and(|here| here.eq_ignore_ascii_case(word))
+        };
+        match words.iter().find(stands_here) {
+            Some(word) => {
+                found.push(at..at + word.len());
+                at += word.len();
+            }
+            None => at += 1,
+        }
+    }
+    found
 }
 
 /// `text` with everything but letters and digits escaped so many times.

@@ -68,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     target("diagnosis", aws::diagnosis),
     target("masked_head", masking::masked_head),
     target("masked_target", masking::masked_target),
+    target("masked_body", masking::masked_body),
     target("observer", observer::observer),
     target("observer_repaired", observer::observer_repaired),
     target("estimate", observer::estimate),

@@ -150,8 +150,9 @@ fn forms(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
         if bytes.len() < start.len() + least {
             continue;
         }
+        let mut read = 0..0;
         for at in finder.find_iter(bytes) {
-            if let Some(end) = form_at(bytes, at, start.len(), least) {
+            if let Some(end) = form_at(bytes, at, start.len(), least, &mut read) {
                 found(at..end);
             }
         }
@@ -159,18 +160,38 @@ fn forms(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
 }
 
 /// The end of a key that begins at `at` with `prefix` octets and goes on for `least` at least. In a path it may take what
-/// follows it along: a slash is a letter of base64 as well.
-pub(super) fn form_at(bytes: &[u8], at: usize, prefix: usize, least: usize) -> Option<usize> {
+/// follows it along: a slash is a letter of base64 as well. `read` is for [`read_once`].
+pub(super) fn form_at(
+    bytes: &[u8],
+    at: usize,
+    prefix: usize,
+    least: usize,
+    read: &mut Range<usize>,
+) -> Option<usize> {
     let before = at.checked_sub(1).and_then(|before| bytes.get(before));
     if before.is_some_and(|octet| is_key_octet(*octet) && !b"=/".contains(octet)) {
         return None;
     }
-    let rest = bytes.get(at + prefix..)?;
-    let length = rest
-        .iter()
-        .position(|octet| !is_key_octet(*octet))
-        .unwrap_or(rest.len());
-    (length >= least).then_some(at + prefix + length)
+    let start = at + prefix;
+    let rest = bytes.get(start..)?;
+    let end = read_once(read, start, || {
+        let length = rest.iter().position(|octet| !is_key_octet(*octet));
+        start + length.unwrap_or(rest.len())
+    });
+    (end - start >= least).then_some(end)
+}
+
+/// Where what begins at `start` ends, as `end` finds it, unless `start` lies in what was `read` last and so ends where that
+/// does: a secret may be full of beginnings of others.
+pub(super) fn read_once(
+    read: &mut Range<usize>,
+    start: usize,
+    end: impl FnOnce() -> usize,
+) -> usize {
+    if !read.contains(&start) {
+        *read = start..end();
+    }
+    read.end
 }
 
 /// Base64 in either alphabet.
