@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::MASK;
 use crate::aws::{percent, sigv4};
@@ -82,9 +82,7 @@ pub(super) const SHORTEST_KEY: usize = 32;
 /// Where the secrets of `bytes` lie, in any order.
 pub(super) fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    if bytes.len() >= SHORTEST_KEY {
-        forms(bytes, |range| secrets.push(range));
-    }
+    forms(bytes, |range| secrets.push(range));
     if memchr::memchr3(b'=', b'%', b'@', bytes).is_none() {
         return secrets;
     }
@@ -143,17 +141,24 @@ pub(super) fn write_without(bytes: &[u8], mut secrets: Vec<Range<usize>>, masked
 
 /// Shows `found` where a key lies that is known by its form. One that begins in the middle of a word is none.
 fn forms(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
-    static FINDERS: LazyLock<Vec<Finder<'static>>> =
-        LazyLock::new(|| FORMS.iter().map(|(start, _)| Finder::new(start)).collect());
-    for (finder, &(start, least)) in FINDERS.iter().zip(FORMS) {
-        // Most values are shorter than any key.
-        if bytes.len() < start.len() + least {
-            continue;
-        }
-        for at in finder.find_iter(bytes) {
-            if let Some(end) = form_at(bytes, at, start.len(), least) {
-                found(at..end);
-            }
+    // One pass for all of them; none begins within another. `None` only if the list is no list of words.
+    static STARTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        let starts = FORMS.iter().map(|(start, _)| start);
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::LeftmostFirst);
+        builder.build(starts).ok()
+    });
+    // Most values are shorter than any key.
+    if bytes.len() < SHORTEST_KEY {
+        return;
+    }
+    for start in STARTS.iter().flat_map(|starts| starts.find_iter(bytes)) {
+        let least = FORMS
+            .get(start.pattern().as_usize())
+            .map(|(_, least)| *least);
+        let length = start.end() - start.start();
+        if let Some(end) = least.and_then(|least| form_at(bytes, start.start(), length, least)) {
+            found(start.start()..end);
         }
     }
 }
