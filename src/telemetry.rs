@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt as diagnostics};
 
 use crate::aws::inert::is_harmful;
-use crate::aws::mask::printable;
+use crate::aws::mask::{MAX_PRINTABLE, printable};
 use crate::config::{ConfigError, LogFormat};
 use crate::ledger::UsageRecord;
 use fields::{Fields, write_value};
@@ -264,10 +264,20 @@ struct Told<'a>(Option<&'a String>);
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            Some(text) if is_plain_word(text) => f.write_str(text),
             Some(text) => write_value(f, &printable(text.as_bytes()), false),
             None => f.write_str("-"),
         }
     }
+}
+
+/// Whether `text` stands on the line as it is, as nearly every one does: a word of ASCII that needs no quotes and is
+/// not cut.
+fn is_plain_word(text: &str) -> bool {
+    let fits = |octet: u8| matches!(octet, b'!'..=b'~') && !matches!(octet, b'"' | b'=');
+    // Without an early exit many octets are looked at in one go.
+    (1..=MAX_PRINTABLE).contains(&text.len())
+        && text.bytes().fold(true, |all, octet| all & fits(octet))
 }
 
 /// Takes exchange lines to standard output.
