@@ -115,17 +115,19 @@ impl FieldLines {
         };
         lines
             .iter()
-            .filter(move |line| {
-                line.name.len() == name.len()
-                    && self.slice(&line.name).eq_ignore_ascii_case(name.as_bytes())
-            })
+            .filter(move |line| line.is(&self.bytes, name))
             .map(|line| self.slice(&line.value))
     }
 
     /// The first value of `name`.
     #[must_use]
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.all(name).next()
+        if !self.lengths.has(name.len()) {
+            return None;
+        }
+        let mut lines = self.lines.iter();
+        let line = lines.find(|line| line.is(&self.bytes, name))?;
+        Some(self.slice(&line.value))
     }
 
     /// The first value of `name` if it is UTF-8.
@@ -149,6 +151,17 @@ impl FieldLines {
 
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
         std::str::from_utf8(self.slice(range)).unwrap_or_default()
+    }
+}
+
+impl Line {
+    /// Whether its name in `head` is `name`. Their lengths tell most names apart.
+    #[inline]
+    fn is(&self, head: &[u8], name: &str) -> bool {
+        self.name.end - self.name.start == name.len()
+            && head
+                .get(self.name.clone())
+                .is_some_and(|own| own.eq_ignore_ascii_case(name.as_bytes()))
     }
 }
 
