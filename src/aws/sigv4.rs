@@ -324,6 +324,7 @@ fn is_asymmetric(algorithm: &str) -> Option<bool> {
     }
 }
 
+#[inline]
 fn is_word(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || octet == b'_'
 }

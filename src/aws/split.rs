@@ -3,9 +3,20 @@
 //! The searches of `str` for a character are made for long texts and take several times as long for one that ends after a
 //! few octets, which is all that a request's head is made of.
 
+/// From this length on, one that looks at many octets at a time is quicker, for all its preparations.
+const LONG: usize = 48;
+
+fn find(octets: &[u8], octet: u8) -> Option<usize> {
+    if octets.len() < LONG {
+        octets.iter().position(|other| *other == octet)
+    } else {
+        memchr::memchr(octet, octets)
+    }
+}
+
 /// What stands before the first `octet`, which is an ASCII character, and behind it.
 pub(crate) fn split_once(text: &str, octet: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(octet, text.as_bytes())?;
+    let at = find(text.as_bytes(), octet)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
@@ -26,7 +37,7 @@ pub(crate) fn split_octets(octets: &[u8], octet: u8) -> impl Iterator<Item = &[u
     let mut rest = Some(octets);
     std::iter::from_fn(move || {
         let all = rest?;
-        let Some(at) = memchr::memchr(octet, all) else {
+        let Some(at) = find(all, octet) else {
             return rest.take();
         };
         rest = all.get(at + 1..);
@@ -45,7 +56,8 @@ mod tests {
 
     #[test]
     fn texts_are_split_as_str_splits_them() {
-        for text in ["", ".", "a", "a.b", ".a..b.", "ü.ß", "a.b.c"] {
+        let long = "a".repeat(LONG) + ".b." + &"ü".repeat(LONG);
+        for text in ["", ".", "a", "a.b", ".a..b.", "ü.ß", "a.b.c", &long] {
             assert_eq!(split_once(text, b'.'), text.split_once('.'), "{text}");
             let parts: Vec<&str> = text.split('.').collect();
             assert_eq!(split(text, b'.').collect::<Vec<_>>(), parts, "{text}");
