@@ -186,8 +186,8 @@ pub struct Verdict {
     /// Whether connections to it are opened, if they are not refused; and whether its clients are told of a refusal as
     /// AWS would tell them.
     pub is_intercepted: bool,
-    /// Whether it is an endpoint of Bedrock.
-    is_endpoint: bool,
+    /// Who has chosen it, to somebody who judges where it leads.
+    pub vouched: Vouched,
 }
 
 impl HostRules {
@@ -207,10 +207,20 @@ impl HostRules {
         } else {
             HostAction::Tunnel
         };
+        let mut opened = self.intercept.iter().chain(&self.tunnel);
+        let vouched = if action == HostAction::Deny {
+            Vouched::No
+        } else if opened.any(|pattern| pattern.rank(host) == Some(EXACT)) {
+            Vouched::Itself
+        } else if action == HostAction::Intercept || is_endpoint {
+            Vouched::AsOneOf
+        } else {
+            Vouched::No
+        };
         Verdict {
             action,
             is_intercepted,
-            is_endpoint,
+            vouched,
         }
     }
 
@@ -235,17 +245,7 @@ impl HostRules {
     /// Who has chosen `host`, to somebody who judges where it leads.
     #[must_use]
     pub fn vouch(&self, host: &str) -> Vouched {
-        let mut rules = self.intercept.iter().chain(&self.tunnel);
-        let verdict = self.judge(host);
-        if verdict.action == HostAction::Deny {
-            Vouched::No
-        } else if rules.any(|pattern| pattern.rank(host) == Some(EXACT)) {
-            Vouched::Itself
-        } else if verdict.action == HostAction::Intercept || verdict.is_endpoint {
-            Vouched::AsOneOf
-        } else {
-            Vouched::No
-        }
+        self.judge(host).vouched
     }
 
     /// Whether a host that is not opened may be reached at `port`.

@@ -339,6 +339,7 @@ impl<'a> Place<'a> {
             call,
             endpoint: endpoint.as_ref().map(|endpoint| endpoint.service),
             region: endpoint.map(|endpoint| endpoint.region),
+            vouched: verdict.vouched,
             observed,
         })))
     }
