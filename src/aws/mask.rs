@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use self::text::{
-    Endings, SHORTEST_KEY, leading_userinfo, secrets_of, without, write_masked, write_without,
+    Endings, Signs, leading_userinfo, secrets_of, without, write_masked, write_without,
 };
 use super::sigv4;
 use super::split::split_octets;
@@ -161,22 +161,34 @@ const SCHEMES: &[&str] = &[
 ];
 
 fn fields(lines: &FieldLines, out: &mut Vec<u8>) {
+    let mut signs = Signs::of(lines.bytes());
+    let mut end = lines.start_line().len();
+    signs.any_before(end);
     for line in lines.iter() {
-        let colon = line.name.len() + 1;
-        let blank = line.raw.get(colon..).unwrap_or_default();
-        let start = colon + blank.iter().take_while(|&&octet| is_blank(octet)).count();
-        let end = start + line.value.len();
-        let name = line.raw.get(..start).unwrap_or_default();
-        // A token has neither `=` nor `@`: only a key could be in it, or something that is escaped.
-        if name.len() < SHORTEST_KEY && memchr::memchr(b'%', name).is_none() {
-            out.extend_from_slice(name);
+        end += line.raw.len();
+        // Nearly every line.
+        if !signs.any_before(end) && !is_announced(&line) {
+            out.extend_from_slice(line.raw);
         } else {
-            write_masked(name, out);
+            field(&line, out);
         }
-        value(&line, out);
-        out.extend_from_slice(line.raw.get(end..).unwrap_or_default());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the name of a line tells that its value is looked at more closely, or the value that it is a document.
+fn is_announced(line: &FieldLine<'_>) -> bool {
+    is_authorization(line.name) || is_secret(line.name) || line.value.starts_with(b"{")
+}
+
+fn field(line: &FieldLine<'_>, out: &mut Vec<u8>) {
+    let colon = line.name.len() + 1;
+    let blank = line.raw.get(colon..).unwrap_or_default();
+    let start = colon + blank.iter().take_while(|&&octet| is_blank(octet)).count();
+    let end = start + line.value.len();
+    write_masked(line.raw.get(..start).unwrap_or_default(), out);
+    value(line, out);
+    out.extend_from_slice(line.raw.get(end..).unwrap_or_default());
 }
 
 fn value(line: &FieldLine<'_>, out: &mut Vec<u8>) {
@@ -214,12 +226,10 @@ fn is_secret(name: &[u8]) -> bool {
     const CUSTOMER_KEY: &[u8] = b"customer-key";
     // Where its dash is.
     const DASH: usize = 8;
-    let is_customer_key = |dash: usize| {
-        dash.checked_sub(DASH)
-            .and_then(|start| name.get(start..start + CUSTOMER_KEY.len()))
-            .is_some_and(|part| part.eq_ignore_ascii_case(CUSTOMER_KEY))
-    };
-    SECRET_ENDINGS.of(name).next().is_some() || memchr::memchr_iter(b'-', name).any(is_customer_key)
+    let is_customer_key =
+        |part: &[u8]| part.get(DASH) == Some(&b'-') && part.eq_ignore_ascii_case(CUSTOMER_KEY);
+    SECRET_ENDINGS.of(name).next().is_some()
+        || name.windows(CUSTOMER_KEY.len()).any(is_customer_key)
 }
 
 static SECRET_ENDINGS: LazyLock<Endings> = LazyLock::new(|| {
