@@ -431,13 +431,11 @@ impl Table {
 
     /// The row for a place, and whether it is a general one while regions have rates of their own.
     fn pick(&self, id: &str, endpoint: Service, place: Place<'_>) -> Option<(&Row, bool)> {
-        let rows = || {
-            let same = |placed: &&Placed| {
-                placed.row.endpoint == endpoint && placed.partition == place.partition
-            };
-            let placed = self.of(id).iter().filter(same);
-            placed.map(|placed| &placed.row)
+        let same = |placed: &&Placed| {
+            placed.row.endpoint == endpoint && placed.partition == place.partition
         };
+        let same_id = self.of(id);
+        let rows = || same_id.iter().filter(same).map(|placed| &placed.row);
         let own = place
             .region
             .and_then(|region| rows().find(|row| row.region.as_deref() == Some(region)));
