@@ -7,6 +7,7 @@
 //! everything else by tables of ours. How the text is asked for is left to `admin`.
 
 mod budgets;
+mod call;
 mod labels;
 mod levels;
 #[cfg(target_os = "linux")]
@@ -26,7 +27,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use time::OffsetDateTime;
 
-use self::labels::{CallLabels, DurationLabels, EntryLabels, ExchangeLabels, Models, TokenLabels};
+use self::call::Call;
+use self::labels::{
+    CallLabels, DurationLabels, EntryLabels, ExchangeLabels, Models, TokenLabels, error_type,
+};
 pub use self::levels::Levels;
 use crate::aws::Operation;
 use crate::ledger::{Outcome, UsageRecord};
@@ -369,36 +373,45 @@ impl Metrics {
         }
     }
 
-    fn observe_call(&self, record: &UsageRecord, call: &CallLabels) {
-        let usage = &record.usage;
-        for (kind, tokens) in [
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("cache_read", usage.cache_read_tokens),
-            ("cache_write", usage.cache_write_tokens),
+    fn observe_call(&self, record: &UsageRecord, call: &Call) {
+        let (usage, labels) = (&record.usage, &call.labels);
+        for (kind, tokens, number) in [
+            ("input", usage.input_tokens, &call.input),
+            ("output", usage.output_tokens, &call.output),
+            ("cache_read", usage.cache_read_tokens, &call.cache_read),
+            ("cache_write", usage.cache_write_tokens, &call.cache_write),
         ] {
             if let Some(tokens) = tokens {
-                let labels = TokenLabels::of(call, kind);
-                self.tokens
-                    .get_or_create(&labels)
+                let labels = || TokenLabels::of(labels, kind);
+                number
+                    .get_or_init(|| self.tokens.get_or_create_owned(&labels()))
                     .observe(approximate(tokens));
             }
         }
         if let Some(usd) = record.cost.usd {
-            self.cost.get_or_create(call).inc_by(Dollars(usd));
+            let cost = || self.cost.get_or_create_owned(labels);
+            call.cost.get_or_init(cost).inc_by(Dollars(usd));
         }
         if record.is_unpriced() {
-            self.unpriced.get_or_create(call).inc();
+            self.unpriced.get_or_create(labels).inc();
         }
         if record.is_estimated() {
-            self.estimated.get_or_create(call).inc();
+            self.estimated.get_or_create(labels).inc();
         }
-        self.durations
-            .get_or_create(&DurationLabels::of(call, record))
-            .observe(record.duration_ms / 1e3);
+        let seconds = record.duration_ms / 1e3;
+        let error_type = error_type(record);
+        let durations = || {
+            let labels = DurationLabels::of(labels, error_type);
+            self.durations.get_or_create_owned(&labels)
+        };
+        if error_type.is_empty() {
+            call.durations.get_or_init(durations).observe(seconds);
+        } else {
+            durations().observe(seconds);
+        }
         if let Some(first_token_ms) = record.first_token_ms {
-            self.first_tokens
-                .get_or_create(call)
+            call.first_tokens
+                .get_or_init(|| self.first_tokens.get_or_create_owned(labels))
                 .observe(first_token_ms / 1e3);
         }
     }
