@@ -145,6 +145,7 @@ impl FieldLines {
             .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 
+    #[inline]
     pub(super) fn slice(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
