@@ -10,17 +10,17 @@ mod budgets;
 mod call;
 mod labels;
 mod levels;
+mod money;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::{CounterValueEncoder, EncodeCounterValue, prometheus_text};
-use prometheus_client::metrics::counter::{Atomic, Counter};
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
@@ -32,9 +32,9 @@ use self::labels::{
     CallLabels, DurationLabels, EntryLabels, ExchangeLabels, Models, TokenLabels, error_type,
 };
 pub use self::levels::Levels;
+use self::money::{Dollars, Picodollars};
 use crate::aws::Operation;
 use crate::ledger::{Outcome, UsageRecord};
-use crate::spend::Usd;
 
 /// The media type of what [`Metrics::render`] makes.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -468,40 +468,4 @@ fn register(registry: &mut Registry, row: Row, metric: impl Metric) {
 )]
 fn approximate(count: u64) -> f64 {
     count as f64
-}
-
-/// Money, as it is counted: exactly.
-#[derive(Clone, Copy, Debug)]
-struct Dollars(Usd);
-
-impl EncodeCounterValue for Dollars {
-    fn encode(&self, encoder: &mut CounterValueEncoder<'_>) -> fmt::Result {
-        (approximate(self.0.picos()) / 1e12).encode(encoder)
-    }
-}
-
-/// A sum of money. Saturates, as all sums of [`Usd`] do.
-#[derive(Debug, Default)]
-struct Picodollars(AtomicU64);
-
-impl Atomic<Dollars> for Picodollars {
-    fn inc(&self) -> Dollars {
-        self.inc_by(Dollars(Usd::from_picos(1)))
-    }
-
-    fn inc_by(&self, amount: Dollars) -> Dollars {
-        let add = |sum| {
-            let sum = Usd::from_picos(sum).saturating_add(amount.0);
-            Some(sum.picos())
-        };
-        let before = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .unwrap_or_else(|sum| sum);
-        Dollars(Usd::from_picos(before))
-    }
-
-    fn get(&self) -> Dollars {
-        Dollars(Usd::from_picos(self.0.load(Ordering::Relaxed)))
-    }
 }

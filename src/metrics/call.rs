@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::labels::CallLabels;
-use super::{Dollars, Picodollars};
+use super::money::{Dollars, Picodollars};
 
 #[derive(Debug)]
 pub(super) struct Call {
