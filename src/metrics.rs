@@ -7,30 +7,34 @@
 //! everything else by tables of ours. How the text is asked for is left to `admin`.
 
 mod budgets;
+mod call;
 mod labels;
 mod levels;
+mod money;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::{CounterValueEncoder, EncodeCounterValue, prometheus_text};
-use prometheus_client::metrics::counter::{Atomic, Counter};
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use time::OffsetDateTime;
 
-use self::labels::{CallLabels, DurationLabels, EntryLabels, ExchangeLabels, Models, TokenLabels};
+use self::call::Call;
+use self::labels::{
+    CallLabels, DurationLabels, EntryLabels, ExchangeLabels, Models, TokenLabels, error_type,
+};
 pub use self::levels::Levels;
+use self::money::{Dollars, Picodollars};
 use crate::aws::Operation;
 use crate::ledger::{Outcome, UsageRecord};
-use crate::spend::Usd;
 
 /// The media type of what [`Metrics::render`] makes.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -369,36 +373,45 @@ impl Metrics {
         }
     }
 
-    fn observe_call(&self, record: &UsageRecord, call: &CallLabels) {
-        let usage = &record.usage;
-        for (kind, tokens) in [
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("cache_read", usage.cache_read_tokens),
-            ("cache_write", usage.cache_write_tokens),
+    fn observe_call(&self, record: &UsageRecord, call: &Call) {
+        let (usage, labels) = (&record.usage, &call.labels);
+        for (kind, tokens, number) in [
+            ("input", usage.input_tokens, &call.input),
+            ("output", usage.output_tokens, &call.output),
+            ("cache_read", usage.cache_read_tokens, &call.cache_read),
+            ("cache_write", usage.cache_write_tokens, &call.cache_write),
         ] {
             if let Some(tokens) = tokens {
-                let labels = TokenLabels::of(call, kind);
-                self.tokens
-                    .get_or_create(&labels)
+                let labels = || TokenLabels::of(labels, kind);
+                number
+                    .get_or_init(|| self.tokens.get_or_create_owned(&labels()))
                     .observe(approximate(tokens));
             }
         }
         if let Some(usd) = record.cost.usd {
-            self.cost.get_or_create(call).inc_by(Dollars(usd));
+            let cost = || self.cost.get_or_create_owned(labels);
+            call.cost.get_or_init(cost).inc_by(Dollars(usd));
         }
         if record.is_unpriced() {
-            self.unpriced.get_or_create(call).inc();
+            self.unpriced.get_or_create(labels).inc();
         }
         if record.is_estimated() {
-            self.estimated.get_or_create(call).inc();
+            self.estimated.get_or_create(labels).inc();
         }
-        self.durations
-            .get_or_create(&DurationLabels::of(call, record))
-            .observe(record.duration_ms / 1e3);
+        let seconds = record.duration_ms / 1e3;
+        let error_type = error_type(record);
+        let durations = || {
+            let labels = DurationLabels::of(labels, error_type);
+            self.durations.get_or_create_owned(&labels)
+        };
+        if error_type.is_empty() {
+            call.durations.get_or_init(durations).observe(seconds);
+        } else {
+            durations().observe(seconds);
+        }
         if let Some(first_token_ms) = record.first_token_ms {
-            self.first_tokens
-                .get_or_create(call)
+            call.first_tokens
+                .get_or_init(|| self.first_tokens.get_or_create_owned(labels))
                 .observe(first_token_ms / 1e3);
         }
     }
@@ -455,40 +468,4 @@ fn register(registry: &mut Registry, row: Row, metric: impl Metric) {
 )]
 fn approximate(count: u64) -> f64 {
     count as f64
-}
-
-/// Money, as it is counted: exactly.
-#[derive(Clone, Copy, Debug)]
-struct Dollars(Usd);
-
-impl EncodeCounterValue for Dollars {
-    fn encode(&self, encoder: &mut CounterValueEncoder<'_>) -> fmt::Result {
-        (approximate(self.0.picos()) / 1e12).encode(encoder)
-    }
-}
-
-/// A sum of money. Saturates, as all sums of [`Usd`] do.
-#[derive(Debug, Default)]
-struct Picodollars(AtomicU64);
-
-impl Atomic<Dollars> for Picodollars {
-    fn inc(&self) -> Dollars {
-        self.inc_by(Dollars(Usd::from_picos(1)))
-    }
-
-    fn inc_by(&self, amount: Dollars) -> Dollars {
-        let add = |sum| {
-            let sum = Usd::from_picos(sum).saturating_add(amount.0);
-            Some(sum.picos())
-        };
-        let before = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .unwrap_or_else(|sum| sum);
-        Dollars(Usd::from_picos(before))
-    }
-
-    fn get(&self) -> Dollars {
-        Dollars(Usd::from_picos(self.0.load(Ordering::Relaxed)))
-    }
 }

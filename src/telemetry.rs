@@ -8,6 +8,7 @@ mod fields;
 mod outlet;
 pub mod panics;
 mod seldom;
+mod text;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -22,10 +23,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt as diagnostics};
 
 use crate::aws::inert::is_harmful;
-use crate::aws::mask::printable;
 use crate::config::{ConfigError, LogFormat};
 use crate::ledger::UsageRecord;
-use fields::{Fields, write_value};
+use fields::Fields;
 use outlet::Outlet;
 pub use seldom::Seldom;
 
@@ -156,7 +156,7 @@ pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
         return ExchangeLine(None);
     }
     ExchangeLine(match format {
-        LogFormat::Text => Some(text(record)),
+        LogFormat::Text => Some(text::line(record)),
         LogFormat::Json => match json(record) {
             Ok(line) => Some(line),
             Err(error) => {
@@ -166,18 +166,6 @@ pub fn exchange_line(record: &UsageRecord, format: LogFormat) -> ExchangeLine {
         },
     })
 }
-
-/// The record on one line for people.
-fn text(record: &UsageRecord) -> String {
-    use fmt::Write as _;
-    let mut line = String::with_capacity(USUAL_LINE);
-    let written = write!(line, "{}", Text(record));
-    debug_assert!(written.is_ok(), "writing to a String does not fail");
-    line
-}
-
-/// What most lines fit into.
-const USUAL_LINE: usize = 512;
 
 /// The record as JSON in which nothing drives a terminal: what JSON itself lets through is escaped, too. It stands in
 /// strings only, and lies below U+10000.
@@ -201,71 +189,6 @@ impl Drop for ExchangeLine {
     fn drop(&mut self) {
         if let Some(line) = &self.0 {
             tracing::info!(target: EXCHANGE, line = line.as_str());
-        }
-    }
-}
-
-/// A record on one line for people.
-struct Text<'a>(&'a UsageRecord);
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let record = self.0;
-        let (usage, identity) = (&record.usage, &record.identity);
-        let who = identity
-            .name
-            .as_ref()
-            .or(identity.access_key_id.as_ref())
-            .or(identity.api_key.as_ref())
-            .or(identity.proxy_user.as_ref());
-        write!(
-            f,
-            "{} {} {} {} {} {} {} in={} out={} cache_read={} cache_write={} usd={} bytes={}/{} ms={:.1} who={} id={}",
-            record.time,
-            record.entry.as_str(),
-            Known(record.status),
-            record.outcome.as_str(),
-            Told(record.operation.as_ref()),
-            Told(record.model.as_ref()),
-            Told(record.host.as_ref()),
-            Known(usage.input_tokens),
-            Known(usage.output_tokens),
-            Known(usage.cache_read_tokens),
-            Known(usage.cache_write_tokens),
-            Known(record.cost.usd),
-            record.request_bytes,
-            record.response_bytes,
-            record.duration_ms,
-            Told(who),
-            record.id,
-        )?;
-        if let Some(error) = &record.error_type {
-            write!(f, " error={}", Told(Some(error)))?;
-        }
-        Ok(())
-    }
-}
-
-/// What is known, or `-`.
-struct Known<T>(Option<T>);
-
-impl<T: fmt::Display> fmt::Display for Known<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(known) => known.fmt(f),
-            None => f.write_str("-"),
-        }
-    }
-}
-
-/// What a peer said: one word of the line, in quotes if it is not one; or `-`.
-struct Told<'a>(Option<&'a String>);
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(text) => write_value(f, &printable(text.as_bytes()), false),
-            None => f.write_str("-"),
         }
     }
 }
@@ -335,7 +258,7 @@ mod tests {
             record.operation = Some(operation);
             record.identity.name = Some(who);
             record.error_type = Some(error + &odd);
-            let line = Text(&record).to_string();
+            let line = text::line(&record);
             prop_assert!(!line.chars().any(is_harmful), "{:?}", line);
             let words = split(&line);
             let names: Vec<&str> = words[7..].iter().filter_map(|word| word.split('=').next()).collect();
@@ -414,7 +337,7 @@ mod tests {
         let mut record = sample::full();
         record.model = Some("m".repeat(100_000));
         record.host = Some("h".repeat(100_000));
-        let line = Text(&record).to_string();
+        let line = text::line(&record);
         assert!(line.len() < 2_000, "{}", line.len());
     }
 }

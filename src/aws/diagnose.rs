@@ -263,11 +263,11 @@ impl Request<'_> {
         let names: Vec<String> = self
             .signature
             .signed_headers
-            .iter()
+            .split(';')
             // An absent token is a finding of its own.
             .filter(|name| fields.first(name).is_none() && *name != TOKEN)
             .take(MAX_NAMED)
-            .cloned()
+            .map(str::to_owned)
             .collect();
         (!names.is_empty()).then_some(Finding::SignedHeaderMissing { names })
     }

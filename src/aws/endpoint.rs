@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::split::{all, split_once};
+
 /// A Bedrock data plane endpoint, as its host name tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -91,13 +93,13 @@ impl<'a> Parts<'a> {
     fn of(lower: &'a str) -> Option<Self> {
         let name = without_port(lower)?;
         let name = name.strip_suffix('.').unwrap_or(name);
-        let (private, name) = match name.split_once('.')? {
+        let (private, name) = match split_once(name, b'.')? {
             (label, rest) if is_vpc_endpoint_id(label) => (true, rest),
             _ => (false, name),
         };
-        let (label, rest) = name.split_once('.')?;
+        let (label, rest) = split_once(name, b'.')?;
         let (service, fips) = Service::from_label(label)?;
-        let (region, rest) = rest.split_once('.')?;
+        let (region, rest) = split_once(rest, b'.')?;
         let suffix = rest.strip_prefix("vpce.").unwrap_or(rest);
         if !is_region(region) || !AWS_DOMAINS.contains(&suffix) {
             return None;
@@ -148,15 +150,16 @@ fn lower(host: &str) -> Option<Cow<'_, str>> {
     if host.len() > MAX_NAME + MAX_PORT || !host.is_ascii() {
         return None;
     }
-    Some(if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
+    let is_lower = all(host, |octet| !octet.is_ascii_uppercase());
+    Some(if is_lower {
         Cow::Borrowed(host)
+    } else {
+        Cow::Owned(host.to_ascii_lowercase())
     })
 }
 
 fn without_port(host: &str) -> Option<&str> {
-    let Some((name, port)) = host.split_once(':') else {
+    let Some((name, port)) = split_once(host, b':') else {
         return Some(host);
     };
     // `u16::from_str` takes a sign; a port has none.

@@ -21,9 +21,10 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use self::text::{
-    Endings, SHORTEST_KEY, leading_userinfo, secrets_of, without, write_masked, write_without,
+    Endings, Signs, leading_userinfo, secrets_of, without, write_masked, write_without,
 };
 use super::sigv4;
+use super::split::split_octets;
 use crate::wire::http1::{FieldLine, FieldLines, RequestHead, ResponseHead};
 
 /// The bytes of a request head, with its secrets masked.
@@ -34,7 +35,7 @@ pub fn request_head(head: &RequestHead) -> Vec<u8> {
     let end = start + head.target().len();
     let mut out = Vec::with_capacity(head.fields().bytes().len());
     write_masked(line.get(..start).unwrap_or_default(), &mut out);
-    out.extend_from_slice(target(head.target()).as_bytes());
+    out.extend_from_slice(masked_target(head.target()).as_bytes());
     out.extend_from_slice(line.get(end..).unwrap_or_default());
     fields(head.fields(), &mut out);
     out
@@ -62,6 +63,10 @@ pub fn response_head(head: &ResponseHead) -> Vec<u8> {
 /// ```
 #[must_use]
 pub fn target(target: &str) -> String {
+    masked_target(target).into_owned()
+}
+
+fn masked_target(target: &str) -> Cow<'_, str> {
     let bytes = target.as_bytes();
     let mut secrets = secrets_of(bytes);
     // Authority-form has no `//` before its userinfo.
@@ -69,9 +74,9 @@ pub fn target(target: &str) -> String {
         secrets.extend(leading_userinfo(bytes));
     }
     if secrets.is_empty() {
-        return target.to_owned();
+        return Cow::Borrowed(target);
     }
-    String::from_utf8_lossy(&without(bytes, secrets)).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&without(bytes, secrets)).into_owned())
 }
 
 /// A word that a peer chose, as a column of the ledger or a field of the log may hold it.
@@ -108,7 +113,8 @@ pub fn named<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     // Nearly everything that is ever shown.
-    if bytes.len() <= MAX_PRINTABLE && bytes.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+    let is_plain = |all, octet: &u8| all & matches!(octet, b' '..=b'~');
+    if bytes.len() <= MAX_PRINTABLE && bytes.iter().fold(true, is_plain) {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     // A character takes four bytes at most, so this many hold one more than is shown.
@@ -137,7 +143,8 @@ pub fn printable(bytes: &[u8]) -> String {
     shown
 }
 
-const MAX_PRINTABLE: usize = 256;
+/// Most characters of such a line.
+pub const MAX_PRINTABLE: usize = 256;
 
 const MASK: &[u8] = b"***";
 
@@ -159,22 +166,34 @@ const SCHEMES: &[&str] = &[
 ];
 
 fn fields(lines: &FieldLines, out: &mut Vec<u8>) {
+    let mut signs = Signs::of(lines.bytes());
+    let mut end = lines.start_line().len();
+    signs.any_before(end);
     for line in lines.iter() {
-        let colon = line.name.len() + 1;
-        let blank = line.raw.get(colon..).unwrap_or_default();
-        let start = colon + blank.iter().take_while(|&&octet| is_blank(octet)).count();
-        let end = start + line.value.len();
-        let name = line.raw.get(..start).unwrap_or_default();
-        // A token has neither `=` nor `@`: only a key could be in it, or something that is escaped.
-        if name.len() < SHORTEST_KEY && memchr::memchr(b'%', name).is_none() {
-            out.extend_from_slice(name);
+        end += line.raw.len();
+        // Nearly every line.
+        if !signs.any_before(end) && !is_announced(&line) {
+            out.extend_from_slice(line.raw);
         } else {
-            write_masked(name, out);
+            field(&line, out);
         }
-        value(&line, out);
-        out.extend_from_slice(line.raw.get(end..).unwrap_or_default());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the name of a line tells that its value is looked at more closely, or the value that it is a document.
+fn is_announced(line: &FieldLine<'_>) -> bool {
+    is_authorization(line.name) || is_secret(line.name) || line.value.starts_with(b"{")
+}
+
+fn field(line: &FieldLine<'_>, out: &mut Vec<u8>) {
+    let colon = line.name.len() + 1;
+    let blank = line.raw.get(colon..).unwrap_or_default();
+    let start = colon + blank.iter().take_while(|&&octet| is_blank(octet)).count();
+    let end = start + line.value.len();
+    write_masked(line.raw.get(..start).unwrap_or_default(), out);
+    value(line, out);
+    out.extend_from_slice(line.raw.get(end..).unwrap_or_default());
 }
 
 fn value(line: &FieldLine<'_>, out: &mut Vec<u8>) {
@@ -210,10 +229,12 @@ fn holds_authority(name: &[u8]) -> bool {
 fn is_secret(name: &[u8]) -> bool {
     // The key of server-side encryption, of its copy source, and the digest of either.
     const CUSTOMER_KEY: &[u8] = b"customer-key";
+    // Where its dash is.
+    const DASH: usize = 8;
+    let is_customer_key =
+        |part: &[u8]| part.get(DASH) == Some(&b'-') && part.eq_ignore_ascii_case(CUSTOMER_KEY);
     SECRET_ENDINGS.of(name).next().is_some()
-        || name
-            .windows(CUSTOMER_KEY.len())
-            .any(|part| part.eq_ignore_ascii_case(CUSTOMER_KEY))
+        || name.windows(CUSTOMER_KEY.len()).any(is_customer_key)
 }
 
 static SECRET_ENDINGS: LazyLock<Endings> = LazyLock::new(|| {
@@ -265,7 +286,7 @@ fn authorization(value: &[u8], masked: &mut Vec<u8>) {
         masked.extend_from_slice(MASK);
         return;
     }
-    for (index, parameter) in rest.split(|&octet| octet == b',').enumerate() {
+    for (index, parameter) in split_octets(rest, b',').enumerate() {
         if index > 0 {
             masked.push(b',');
         }
@@ -287,7 +308,9 @@ fn sigv4_parameter(parameter: &[u8], masked: &mut Vec<u8>) {
     let is_list = name.eq_ignore_ascii_case(b"SignedHeaders");
     let is_public = match (is_credential, is_list) {
         (true, _) => is_scope(value),
-        (_, true) => value.iter().all(is_list_octet),
+        (_, true) => value
+            .iter()
+            .fold(true, |all, octet| all & is_list_octet(*octet)),
         _ => bare.is_empty(),
     };
     if is_public {
@@ -307,8 +330,8 @@ fn is_scope(value: &[u8]) -> bool {
 }
 
 /// What lists of header names are made of.
-fn is_list_octet(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-_;:.".contains(octet)
+fn is_list_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b';' | b':' | b'.')
 }
 
 fn is_blank(octet: u8) -> bool {

@@ -59,7 +59,38 @@ fn respell(text: &str, choices: &[u8], escape: bool) -> String {
     out
 }
 
+/// Lines with a secret and without, among them such as hold no sign of it but its form.
+fn line() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "x-note: ok",
+        "x-dots: a.b:c",
+        "x-equals: a=b",
+        "x-colon: v1%3A0",
+        "x-long-term: ABSKcAnArY0123456789cAnArY0123456789cAnArY01",
+        "x-short-term: bedrock-api-key-cAnArY0123456789cAnArY0123456789",
+        "x-amz-security-token: cAnArY0123456789",
+        "x-document: {\"clientSecret\": \"cAnArY0123456789\"}",
+        "authorization: cAnArY0123456789",
+        "host: u:cAnArY0123456789@h",
+        "referer: https://h/p?x-amz-signature=cAnArY0123456789&b=c",
+    ])
+}
+
 proptest! {
+    #[test]
+    fn a_line_is_masked_in_a_head_as_it_is_alone(lines in prop::collection::vec(line(), 1..8)) {
+        let head = |lines: &[&str]| format!("POST /m HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
+        let alone = |line: &str| {
+            let masked = request(&head(&[line]));
+            masked.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        let masked: Vec<String> = lines.iter().map(|line| alone(line)).collect();
+        let masked: Vec<&str> = masked.iter().map(String::as_str).collect();
+        let together = request(&head(&lines));
+        prop_assert!(!together.contains(CANARY), "{}", together);
+        prop_assert_eq!(together, head(&masked));
+    }
+
     #[test]
     fn no_canary_survives(
         (target, first) in places(),

@@ -8,6 +8,7 @@ pub mod model_id;
 pub mod operation;
 pub(crate) mod percent;
 pub mod sigv4;
+mod split;
 pub mod sts;
 pub mod user_agent;
 

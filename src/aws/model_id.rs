@@ -4,6 +4,8 @@
 //! (the model behind an application inference profile, a provisioned, imported or custom model, a router) stays
 //! unknown rather than guessed. Patterns follow the `modelId` member of the Bedrock Runtime service model.
 
+use super::split::{all, split_once};
+
 /// A model identifier, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelId<'a> {
@@ -127,10 +129,7 @@ impl<'a> ModelId<'a> {
     }
 
     fn from_arn(id: &'a str) -> Option<Self> {
-        let mut parts = id.splitn(6, ':');
-        if parts.next() != Some("arn") {
-            return None;
-        }
+        let mut parts = id.strip_prefix("arn:")?.splitn(5, ':');
         let (_partition, service) = (parts.next()?, parts.next()?);
         let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
         let (resource_kind, name) = resource.split_once('/')?;
@@ -191,15 +190,13 @@ fn is_geography(first: &str, rest: &str) -> bool {
 
 /// Splits `provider.name` or `geography.provider.name` at its first dot, if it has that form.
 fn split_name(id: &str) -> Option<(&str, &str)> {
-    let (first, rest) = id.split_once('.')?;
+    let (first, rest) = split_once(id, b'.')?;
     let of_label = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let of_name = |octet: u8| {
         octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b':' | b'@')
     };
-    let label =
-        first.starts_with(|first: char| first.is_ascii_lowercase()) && first.bytes().all(of_label);
-    let name =
-        rest.starts_with(|first: char| first.is_ascii_alphanumeric()) && rest.bytes().all(of_name);
+    let label = first.starts_with(|first: char| first.is_ascii_lowercase()) && all(first, of_label);
+    let name = rest.starts_with(|first: char| first.is_ascii_alphanumeric()) && all(rest, of_name);
     (label && name).then_some((first, rest))
 }
 

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use super::endpoint::Service;
 use super::percent;
+use super::split::{split, split_once};
 
 /// An operation of the Bedrock data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,23 +86,22 @@ pub struct Call {
 /// ```
 #[must_use]
 pub fn recognise(service: Service, method: &str, path_and_query: &str) -> Option<Call> {
-    let path = path_and_query
-        .split_once('?')
-        .map_or(path_and_query, |(path, _)| path);
+    let path = split_once(path_and_query, b'?').map_or(path_and_query, |(path, _)| path);
     // Empty segments do not count: SigV4 folds repeated slashes, so `//model/…` may well be served.
     // The longest path has seven segments; an eighth tells that it is none of ours.
-    let segments: Vec<Cow<'_, str>> = path
-        .strip_prefix('/')?
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .take(MAX_SEGMENTS + 1)
-        .map(percent::decode)
-        .collect();
-    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    let mut decoded: [Cow<'_, str>; MAX_SEGMENTS + 1] = Default::default();
+    let sent = split(path.strip_prefix('/')?, b'/').filter(|segment| !segment.is_empty());
+    let mut count = 0;
+    for (place, segment) in decoded.iter_mut().zip(sent) {
+        *place = percent::decode(segment);
+        count += 1;
+    }
+    let segments = decoded.each_ref().map(AsRef::as_ref);
+    let segments = segments.get(..count).unwrap_or_default();
     match service {
-        Service::Runtime => runtime(method, &segments).or_else(|| compatible(method, &segments)),
-        Service::Mantle => compatible(method, &segments),
-        Service::AgentRuntime => agent_runtime(method, &segments),
+        Service::Runtime => runtime(method, segments).or_else(|| compatible(method, segments)),
+        Service::Mantle => compatible(method, segments),
+        Service::AgentRuntime => agent_runtime(method, segments),
     }
 }
 

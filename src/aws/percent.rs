@@ -17,18 +17,18 @@ pub(super) fn decode(text: &str) -> Cow<'_, str> {
 pub(crate) fn decode_octets(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((&octet, after)) = rest.split_first() {
-        rest = after;
-        if octet == b'%'
-            && let [high, low, tail @ ..] = after
-            && let Some(value) = octet_of(*high, *low)
-        {
-            decoded.push(value);
-            rest = tail;
-        } else {
-            decoded.push(octet);
-        }
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        let (plain, escape) = rest.split_at(at);
+        decoded.extend_from_slice(plain);
+        let value = match escape {
+            [_, high, low, ..] => octet_of(*high, *low),
+            _ => None,
+        };
+        let (octet, length) = value.map_or((b'%', 1), |value| (value, 3));
+        decoded.push(octet);
+        rest = escape.get(length..).unwrap_or_default();
     }
+    decoded.extend_from_slice(rest);
     decoded
 }
 

@@ -4,12 +4,15 @@
 //! written down: the credential scope, the signed header names, a label of a bearer key. Signatures, session tokens and
 //! keys are left where they were. Grammar: AWS Signature Version 4 and 4A, RFC 6750 for bearer keys.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::percent;
+use super::split::{all, split, split_once};
 use crate::wire::http1::RequestHead;
 
 /// What a request shows of its caller.
@@ -35,8 +38,8 @@ pub enum Credentials {
 pub struct Signature {
     /// Whose key signed, for which day, region and service.
     pub scope: CredentialScope,
-    /// The names of the signed headers, in lower case.
-    pub signed_headers: Vec<String>,
+    /// The names of the signed headers, in lower case, with `;` between them.
+    pub signed_headers: String,
     /// Where the signature stands.
     pub placement: Placement,
     /// SigV4A (`AWS4-ECDSA-P256-SHA256`).
@@ -69,9 +72,7 @@ impl Signature {
     /// Whether the header `name` is signed.
     #[must_use]
     pub fn signs(&self, name: &str) -> bool {
-        self.signed_headers
-            .iter()
-            .any(|signed| signed.eq_ignore_ascii_case(name))
+        split(&self.signed_headers, b';').any(|signed| signed.eq_ignore_ascii_case(name))
     }
 }
 
@@ -126,8 +127,8 @@ pub fn is_session(access_key_id: &str) -> bool {
 pub(super) fn is_scope(credential: &str) -> bool {
     [false, true]
         .into_iter()
-        .filter_map(|asymmetric| CredentialScope::parse(credential, asymmetric))
-        .any(|scope| !may_be_secret_key(&scope.access_key_id))
+        .filter_map(|asymmetric| ScopeParts::of(credential, asymmetric))
+        .any(|scope| !may_be_secret_key(scope.access_key_id))
 }
 
 /// Whether what stands in the place of an access key id may be the secret key instead, which somebody took for it: ids
@@ -182,8 +183,8 @@ fn from_authorization(value: &[u8]) -> Credentials {
 
 fn from_parameters(asymmetric: bool, parameters: &str) -> Option<Signature> {
     let mut found = Parameters::default();
-    for parameter in parameters.split(',') {
-        let Some((name, value)) = parameter.split_once('=') else {
+    for parameter in split(parameters, b',') {
+        let Some((name, value)) = split_once(parameter, b'=') else {
             continue;
         };
         let (name, value) = (name.trim(), value.trim());
@@ -196,7 +197,7 @@ fn from_parameters(asymmetric: bool, parameters: &str) -> Option<Signature> {
         } else {
             continue;
         };
-        if place.replace(value.to_owned()).is_some() {
+        if place.replace(Cow::Borrowed(value)).is_some() {
             return None;
         }
     }
@@ -205,7 +206,7 @@ fn from_parameters(asymmetric: bool, parameters: &str) -> Option<Signature> {
 
 /// `None` when the query holds no parameter of a pre-signed request.
 fn from_query(target: &str) -> Option<Credentials> {
-    let (_, query) = target.split_once('?')?;
+    let (_, query) = split_once(target, b'?')?;
     let query = query.split_once('#').map_or(query, |(query, _)| query);
     let (mut found, mut algorithm) = (Parameters::default(), None);
     let (mut seen, mut repeated) = (false, false);
@@ -222,7 +223,7 @@ fn from_query(target: &str) -> Option<Credentials> {
             _ => continue,
         };
         seen = true;
-        repeated |= place.replace(percent::decode(value).into_owned()).is_some();
+        repeated |= place.replace(percent::decode(value)).is_some();
     }
     if !seen {
         return None;
@@ -238,40 +239,46 @@ fn from_query(target: &str) -> Option<Credentials> {
 const LONGEST_ESCAPED_NAME: usize = 3 * 19;
 
 #[derive(Default)]
-struct Parameters {
-    credential: Option<String>,
-    signed_headers: Option<String>,
-    signature: Option<String>,
+struct Parameters<'a> {
+    credential: Option<Cow<'a, str>>,
+    signed_headers: Option<Cow<'a, str>>,
+    signature: Option<Cow<'a, str>>,
 }
 
-impl Parameters {
+impl Parameters<'_> {
     fn signature(self, asymmetric: bool, placement: Placement) -> Option<Signature> {
         self.signature.filter(|value| !value.is_empty())?;
-        let scope = CredentialScope::parse(&self.credential?, asymmetric)?;
+        let scope: CredentialScope = ScopeParts::of(&self.credential?, asymmetric)?.into();
         let names = self.signed_headers?;
-        if names.split(';').nth(MAX_SIGNED_HEADERS).is_some() {
+        if memchr::memchr_iter(b';', names.as_bytes()).count() >= MAX_SIGNED_HEADERS
+            || !split(&names, b';').all(is_header_name)
+        {
             return None;
         }
-        let signed_headers: Vec<String> = names.split(';').map(str::to_ascii_lowercase).collect();
-        signed_headers
-            .iter()
-            .all(|name| is_header_name(name))
-            .then_some(Signature {
-                scope,
-                signed_headers,
-                placement,
-                asymmetric,
-            })
+        Some(Signature {
+            scope,
+            signed_headers: names.to_ascii_lowercase(),
+            placement,
+            asymmetric,
+        })
     }
 }
 
-impl CredentialScope {
+/// A [`CredentialScope`] where it was found.
+struct ScopeParts<'a> {
+    access_key_id: &'a str,
+    date: &'a str,
+    region: Option<&'a str>,
+    service: &'a str,
+}
+
+impl<'a> ScopeParts<'a> {
     /// Every part goes into records, so each is held to its alphabet.
-    fn parse(credential: &str, asymmetric: bool) -> Option<Self> {
+    fn of(credential: &'a str, asymmetric: bool) -> Option<Self> {
         if credential.len() > MAX_CREDENTIAL {
             return None;
         }
-        let mut parts = credential.split('/');
+        let mut parts = split(credential, b'/');
         let (access_key_id, date) = (parts.next()?, parts.next()?);
         let region = if asymmetric {
             None
@@ -282,17 +289,28 @@ impl CredentialScope {
         let well_formed = parts.next().is_none()
             && end == SCOPE_END
             && (16..=128).contains(&access_key_id.len())
-            && access_key_id.bytes().all(is_word)
+            && all(access_key_id, is_word)
             && date.len() == 8
-            && date.bytes().all(|octet| octet.is_ascii_digit())
+            && all(date, |octet| octet.is_ascii_digit())
             && region.is_none_or(is_name)
             && is_name(service);
-        well_formed.then(|| Self {
-            access_key_id: access_key_id.to_owned(),
-            date: date.to_owned(),
-            region: region.map(str::to_owned),
-            service: service.to_owned(),
+        well_formed.then_some(Self {
+            access_key_id,
+            date,
+            region,
+            service,
         })
+    }
+}
+
+impl From<ScopeParts<'_>> for CredentialScope {
+    fn from(parts: ScopeParts<'_>) -> Self {
+        Self {
+            access_key_id: parts.access_key_id.to_owned(),
+            date: parts.date.to_owned(),
+            region: parts.region.map(str::to_owned),
+            service: parts.service.to_owned(),
+        }
     }
 }
 
@@ -306,13 +324,13 @@ fn is_asymmetric(algorithm: &str) -> Option<bool> {
     }
 }
 
+#[inline]
 fn is_word(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || octet == b'_'
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|octet| is_word(octet) || octet == b'-')
+    (1..=MAX_NAME).contains(&text.len()) && all(text, |octet| is_word(octet) || octet == b'-')
 }
 
 /// A token (RFC 9110 §5.6.2), or one of the pseudo-headers that HTTP/2 clients sign.

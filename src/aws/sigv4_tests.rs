@@ -47,7 +47,7 @@ fn expected(placement: Placement, signed_headers: &[&str]) -> Signature {
             region: Some("us-east-1".to_owned()),
             service: "bedrock".to_owned(),
         },
-        signed_headers: signed_headers.iter().map(|&name| name.to_owned()).collect(),
+        signed_headers: signed_headers.join(";"),
         placement,
         asymmetric: false,
     }

@@ -3,6 +3,8 @@
 //! Both are claims. Products are `name/version` tokens (RFC 9110 §10.1.5); the AWS SDKs put theirs first and write the
 //! application id as `app/…`. Which attempt of a call this was stands in `amz-sdk-request`, read here as well.
 
+/// What announces an application id.
+const APP: &[u8] = b"app/";
 /// Longest name that is kept, in octets.
 const MAX_NAME: usize = 128;
 
@@ -12,18 +14,21 @@ const MAX_NAME: usize = 128;
 pub fn sdk(user_agent: &[u8]) -> Option<String> {
     let mut words = words(user_agent);
     let product = words.next().filter(|word| is_plain(word))?;
-    let name = match words.next() {
-        Some(version) if is_version(version) && is_plain(version) => [product, version].join(&b' '),
-        _ => product.to_vec(),
-    };
-    text(&name)
+    match words.next() {
+        Some(version) if is_version(version) && is_plain(version) => {
+            text(&[product, version].join(&b' '))
+        }
+        _ => text(product),
+    }
 }
 
 /// The application id: `AWS_SDK_UA_APP_ID`, `sdk_ua_app_id`, or the client's own setting.
 #[must_use]
 pub fn app_id(user_agent: &[u8]) -> Option<String> {
+    // Hardly anybody has one, and user agents are long.
+    memchr::memmem::find(user_agent, APP)?;
     words(user_agent)
-        .find_map(|word| word.strip_prefix(b"app/"))
+        .find_map(|word| word.strip_prefix(APP))
         .filter(|id| is_plain(id))
         .and_then(text)
 }

@@ -178,34 +178,62 @@ fn best(patterns: &[HostPattern], host: &str) -> Option<Rank> {
         .max()
 }
 
+/// What the rules say of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What becomes of connections to it.
+    pub action: HostAction,
+    /// Whether connections to it are opened, if they are not refused; and whether its clients are told of a refusal as
+    /// AWS would tell them.
+    pub is_intercepted: bool,
+    /// Who has chosen it, to somebody who judges where it leads.
+    pub vouched: Vouched,
+}
+
 impl HostRules {
-    /// What becomes of connections to `host`. Every door asks this, and nothing else.
+    /// All that is to be said of `host`. Every door asks this, and nothing else.
     #[must_use]
-    pub fn action(&self, host: &str) -> HostAction {
-        let (intercept, tunnel) = self.open(host);
+    pub fn judge(&self, host: &str) -> Verdict {
+        let is_endpoint = Endpoint::is_one(host);
+        let endpoint = is_endpoint.then_some(ENDPOINT);
+        let intercept = best(&self.intercept, host).max(endpoint);
+        let tunnel = best(&self.tunnel, host);
         let deny = best(&self.deny, host);
-        if deny.is_some() && deny >= intercept && deny >= tunnel {
+        let is_intercepted = intercept.is_some() && intercept >= tunnel;
+        let action = if deny.is_some() && deny >= intercept && deny >= tunnel {
             HostAction::Deny
-        } else if self.is_intercepted(host) {
+        } else if is_intercepted {
             HostAction::Intercept
         } else {
             HostAction::Tunnel
+        };
+        let mut opened = self.intercept.iter().chain(&self.tunnel);
+        let vouched = if action == HostAction::Deny {
+            Vouched::No
+        } else if opened.any(|pattern| pattern.rank(host) == Some(EXACT)) {
+            Vouched::Itself
+        } else if action == HostAction::Intercept || is_endpoint {
+            Vouched::AsOneOf
+        } else {
+            Vouched::No
+        };
+        Verdict {
+            action,
+            is_intercepted,
+            vouched,
         }
     }
 
-    /// How narrowly `host` is to be opened and to be tunnelled.
-    fn open(&self, host: &str) -> (Option<Rank>, Option<Rank>) {
-        let endpoint = Endpoint::is_one(host).then_some(ENDPOINT);
-        let intercept = best(&self.intercept, host).max(endpoint);
-        (intercept, best(&self.tunnel, host))
+    /// What becomes of connections to `host`.
+    #[must_use]
+    pub fn action(&self, host: &str) -> HostAction {
+        self.judge(host).action
     }
 
-    /// Whether connections to `host` are opened, if they are not refused; and whether its clients are told of a refusal as
-    /// AWS would tell them.
+    /// Whether connections to `host` are opened, if they are not refused.
     #[must_use]
     pub fn is_intercepted(&self, host: &str) -> bool {
-        let (intercept, tunnel) = self.open(host);
-        intercept.is_some() && intercept >= tunnel
+        self.judge(host).is_intercepted
     }
 
     /// Whether `host` is refused.
@@ -217,17 +245,7 @@ impl HostRules {
     /// Who has chosen `host`, to somebody who judges where it leads.
     #[must_use]
     pub fn vouch(&self, host: &str) -> Vouched {
-        let mut rules = self.intercept.iter().chain(&self.tunnel);
-        let action = self.action(host);
-        if action == HostAction::Deny {
-            Vouched::No
-        } else if rules.any(|pattern| pattern.rank(host) == Some(EXACT)) {
-            Vouched::Itself
-        } else if action == HostAction::Intercept || Endpoint::is_one(host) {
-            Vouched::AsOneOf
-        } else {
-            Vouched::No
-        }
+        self.judge(host).vouched
     }
 
     /// Whether a host that is not opened may be reached at `port`.

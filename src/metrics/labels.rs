@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 
+use super::call::Call;
 use crate::aws::Operation;
 use crate::aws::mask::printable;
 use crate::ledger::{Outcome, UsageRecord};
@@ -82,6 +83,16 @@ impl ExchangeLabels {
     }
 }
 
+impl CallLabels {
+    pub(super) fn new(operation: &'static str, model: Arc<str>) -> Self {
+        Self {
+            gen_ai_operation_name: operation,
+            gen_ai_provider_name: PROVIDER,
+            gen_ai_request_model: model,
+        }
+    }
+}
+
 impl TokenLabels {
     pub(super) fn of(call: &CallLabels, kind: &'static str) -> Self {
         Self {
@@ -94,9 +105,9 @@ impl TokenLabels {
 }
 
 impl DurationLabels {
-    pub(super) fn of(call: &CallLabels, record: &UsageRecord) -> Self {
+    pub(super) fn of(call: &CallLabels, error_type: &'static str) -> Self {
         Self {
-            error_type: error_type(record),
+            error_type,
             gen_ai_operation_name: call.gen_ai_operation_name,
             gen_ai_provider_name: call.gen_ai_provider_name,
             gen_ai_request_model: Arc::clone(&call.gen_ai_request_model),
@@ -131,7 +142,7 @@ const ERRORS: [&str; 19] = [
 const OTHER_ERROR: &str = "_OTHER";
 
 /// Empty where all went well. In streams AWS writes the first letter small.
-fn error_type(record: &UsageRecord) -> &'static str {
+pub(super) fn error_type(record: &UsageRecord) -> &'static str {
     if let Some(name) = &record.error_type {
         let known = ERRORS
             .into_iter()
@@ -173,8 +184,8 @@ pub(super) struct Models {
 #[derive(Debug, Default)]
 struct Pairs {
     taken: usize,
-    /// By operation, then by the model as records name it; the value is what is shown of that.
-    labels: HashMap<&'static str, HashMap<Box<str>, Arc<str>>>,
+    /// By operation, then by the model as records name it.
+    calls: HashMap<&'static str, HashMap<Box<str>, Arc<Call>>>,
 }
 
 impl Default for Models {
@@ -188,39 +199,34 @@ impl Default for Models {
 }
 
 impl Models {
-    /// The labels of the call behind `record`. Its model is named as `stats --by model` names it.
-    pub(super) fn call(&self, record: &UsageRecord, operation: Option<Operation>) -> CallLabels {
+    /// The call behind `record`. Its model is named as `stats --by model` names it.
+    pub(super) fn call(&self, record: &UsageRecord, operation: Option<Operation>) -> Arc<Call> {
         let operation = gen_ai_operation(operation);
         let model = record.model_name.as_ref().or(record.model.as_ref());
         let is_served = matches!(record.status, Some(200..300));
-        CallLabels {
-            gen_ai_operation_name: operation,
-            gen_ai_provider_name: PROVIDER,
-            gen_ai_request_model: match model {
-                None => Arc::clone(&self.none),
-                Some(model) => self
-                    .known(operation, model)
-                    .or_else(|| is_served.then(|| self.learn(operation, model)).flatten())
-                    .unwrap_or_else(|| Arc::clone(&self.other)),
-            },
-        }
+        let Some(model) = model else {
+            return Call::of(operation, Arc::clone(&self.none));
+        };
+        self.known(operation, model)
+            .or_else(|| is_served.then(|| self.learn(operation, model)).flatten())
+            .unwrap_or_else(|| Call::of(operation, Arc::clone(&self.other)))
     }
 
-    fn known(&self, operation: &'static str, model: &str) -> Option<Arc<str>> {
+    fn known(&self, operation: &'static str, model: &str) -> Option<Arc<Call>> {
         let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
-        pairs.labels.get(operation)?.get(model).cloned()
+        pairs.calls.get(operation)?.get(model).cloned()
     }
 
-    fn learn(&self, operation: &'static str, model: &str) -> Option<Arc<str>> {
+    fn learn(&self, operation: &'static str, model: &str) -> Option<Arc<Call>> {
         let mut pairs = self.pairs.write().unwrap_or_else(PoisonError::into_inner);
         if pairs.taken >= MAX_PAIRS {
             return None;
         }
-        let shown: Arc<str> = Arc::from(printable(model.as_bytes()));
-        let of_operation = pairs.labels.entry(operation).or_default();
+        let call = Call::of(operation, Arc::from(printable(model.as_bytes())));
+        let of_operation = pairs.calls.entry(operation).or_default();
         // Somebody else may have been faster.
-        let before = of_operation.insert(Box::from(model), Arc::clone(&shown));
+        let before = of_operation.insert(Box::from(model), Arc::clone(&call));
         pairs.taken += usize::from(before.is_none());
-        Some(shown)
+        Some(call)
     }
 }

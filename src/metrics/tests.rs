@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::labels::{MAX_PAIRS, OTHER};
 use super::*;
 use crate::ledger::{Entry, sample};
-use crate::spend::CostStatus;
 use crate::spend::budget::{Counts, Total};
+use crate::spend::{CostStatus, Usd};
 use crate::usage::UsageSource;
 
 fn shown(metrics: &Metrics) -> String {

@@ -158,7 +158,7 @@ fn reach(plan: &Plan, policy: &Policy) -> Reach {
         vouched: if is_routed {
             Vouched::Itself
         } else {
-            policy.hosts.vouch(host)
+            plan.vouched
         },
     }
 }

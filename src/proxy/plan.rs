@@ -5,6 +5,7 @@ use std::fmt;
 use crate::aws::operation::Call;
 use crate::aws::sigv4::Credentials;
 use crate::aws::{Service, mask};
+use crate::config::Vouched;
 use crate::ledger::Entry;
 use crate::net::dial::Origin;
 use crate::wire::http1::MessageFraming;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub endpoint: Option<Service>,
     /// The region that the host tells.
     pub region: Option<String>,
+    /// Who has chosen the host.
+    pub vouched: Vouched,
     /// Whether it is opened, observed and captured, or only passed on.
     pub observed: bool,
 }

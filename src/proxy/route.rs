@@ -278,8 +278,8 @@ impl<'a> Place<'a> {
 
     fn plan(self, head: &RequestHead, rules: Rules<'_>) -> Result<Route, Refused> {
         let Origin { scheme, host, port } = &self.origin;
-        let action = rules.hosts.action(host);
-        let observed = rules.hosts.is_intercepted(host) || self.entry != Entry::Forward;
+        let verdict = rules.hosts.judge(host);
+        let observed = verdict.is_intercepted || self.entry != Entry::Forward;
         let refuse = |kind, why: String| {
             if observed {
                 typed(self.entry, kind, why)
@@ -287,7 +287,7 @@ impl<'a> Place<'a> {
                 plain(kind, why)
             }
         };
-        if action == HostAction::Deny {
+        if verdict.action == HostAction::Deny {
             return Err(refuse(Kind::Denied, denied(host)));
         }
         // What is relayed in the clear has a port of its own.
@@ -339,6 +339,7 @@ impl<'a> Place<'a> {
             call,
             endpoint: endpoint.as_ref().map(|endpoint| endpoint.service),
             region: endpoint.map(|endpoint| endpoint.region),
+            vouched: verdict.vouched,
             observed,
         })))
     }

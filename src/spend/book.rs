@@ -176,8 +176,11 @@ impl PriceBook {
             region: wanted.region,
             tier: wanted.tier,
         };
-        let id = id_of(model);
-        let Some(entry) = self.overrides.find(model, id, served, likes) else {
+        let id = Id::of(model);
+        let Some(entry) = self
+            .overrides
+            .find(model, id.map(|id| id.text), served, likes)
+        else {
             trace(format_args!("[[price]] tables: none for {model}"));
             return self.by_rows((model, id), wanted, trace);
         };
@@ -204,7 +207,7 @@ impl PriceBook {
 
     fn by_rows(
         &self,
-        (model, id): (&str, Option<&str>),
+        (model, id): (&str, Option<Id<'_>>),
         wanted: &Wanted<'_>,
         trace: Trace<'_>,
     ) -> Option<Found<'_>> {
@@ -214,7 +217,9 @@ impl PriceBook {
                 ..
             } = ModelId::parse(model).kind()
         {
-            let chosen = wanted.response_model.filter(|model| id_of(model).is_some());
+            let chosen = wanted
+                .response_model
+                .filter(|model| Id::of(model).is_some());
             let Some(chosen) = chosen else {
                 trace(format_args!(
                     "a prompt router, and the response names no model"
@@ -226,11 +231,10 @@ impl PriceBook {
             found.doubts.push(Doubt::Router);
             return Some(found);
         }
-        let Some(id) = id else {
+        let Some(Id { text: id, parsed }) = id else {
             trace(format_args!("the id does not tell its model"));
             return None;
         };
-        let parsed = ModelId::parse(id);
         let region = wanted.region;
         let partition = match parsed.geography() {
             Some("us-gov") => Partition::UsGov,
@@ -308,11 +312,32 @@ pub(crate) fn label(endpoint: Service) -> &'static str {
 
 /// The id that names a model: itself, or what stands in the ARN of a foundation model or system inference profile.
 pub(crate) fn id_of(model: &str) -> Option<&str> {
-    let parsed = ModelId::parse(model);
-    parsed.foundation_model()?;
-    match parsed.kind() {
-        ModelKind::Arn { .. } => model.split_once('/').map(|(_, name)| name),
-        _ => Some(model),
+    Id::of(model).map(|id| id.text)
+}
+
+/// The id of [`id_of`], taken apart.
+#[derive(Clone, Copy)]
+struct Id<'a> {
+    text: &'a str,
+    parsed: ModelId<'a>,
+}
+
+impl<'a> Id<'a> {
+    fn of(model: &'a str) -> Option<Self> {
+        let parsed = ModelId::parse(model);
+        parsed.foundation_model()?;
+        let id = match parsed.kind() {
+            ModelKind::Arn { .. } => {
+                let (_, text) = model.split_once('/')?;
+                let parsed = ModelId::parse(text);
+                Self { text, parsed }
+            }
+            _ => Self {
+                text: model,
+                parsed,
+            },
+        };
+        Some(id)
     }
 }
 
@@ -407,13 +432,11 @@ impl Table {
 
     /// The row for a place, and whether it is a general one while regions have rates of their own.
     fn pick(&self, id: &str, endpoint: Service, place: Place<'_>) -> Option<(&Row, bool)> {
-        let rows = || {
-            let same = |placed: &&Placed| {
-                placed.row.endpoint == endpoint && placed.partition == place.partition
-            };
-            let placed = self.of(id).iter().filter(same);
-            placed.map(|placed| &placed.row)
+        let same = |placed: &&Placed| {
+            placed.row.endpoint == endpoint && placed.partition == place.partition
         };
+        let same_id = self.of(id);
+        let rows = || same_id.iter().filter(same).map(|placed| &placed.row);
         let own = place
             .region
             .and_then(|region| rows().find(|row| row.region.as_deref() == Some(region)));
@@ -421,7 +444,8 @@ impl Table {
             return Some((row, false));
         }
         let general = rows().find(|row| row.region.is_none())?;
-        let differ = rows().any(|row| row.price.bands.clash(&general.price.bands).is_some());
+        let mut others = rows().filter(|row| !std::ptr::eq(*row, general));
+        let differ = others.any(|row| row.price.bands.clash(&general.price.bands).is_some());
         Some((general, differ))
     }
 }

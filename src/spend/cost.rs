@@ -50,12 +50,16 @@ impl Usd {
 /// Dollars in decimal, without zeros at the end: `0.000123456789`, `3`.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dollars, picos) = (self.0 / PICOS, self.0 % PICOS);
+        let (dollars, mut picos) = (self.0 / PICOS, self.0 % PICOS);
         if picos == 0 {
             return write!(f, "{dollars}");
         }
-        let places = format!("{picos:0PLACES$}");
-        write!(f, "{dollars}.{}", places.trim_end_matches('0'))
+        let mut places = PLACES;
+        while picos.is_multiple_of(10) {
+            picos /= 10;
+            places -= 1;
+        }
+        write!(f, "{dollars}.{picos:0places$}")
     }
 }
 

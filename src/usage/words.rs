@@ -99,6 +99,7 @@ pub(crate) fn error_name(written: &str) -> &str {
 }
 
 fn cut_at(text: &str, most: usize) -> Option<String> {
-    let word: String = text.chars().take(most).collect();
-    (!word.is_empty()).then_some(word)
+    let end = text.char_indices().nth(most).map(|(end, _)| end);
+    let word = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    (!word.is_empty()).then(|| word.to_owned())
 }

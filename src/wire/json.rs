@@ -78,6 +78,9 @@ pub enum JsonError {
 /// The longest key, number or whole string that is reported, in bytes: an AWS model ARN fits.
 pub const MAX_STRING: usize = 2048;
 
+/// Few documents go deeper.
+const USUAL_DEPTH: usize = 8;
+
 /// Containers nested deeper are skipped.
 pub const MAX_DEPTH: usize = 32;
 
@@ -136,7 +139,7 @@ impl JsonScanner {
         Self {
             root,
             state: State::Value,
-            open: Vec::new(),
+            open: Vec::with_capacity(USUAL_DEPTH),
             want: root,
             scratch: Vec::new(),
             overlong: false,

@@ -6,10 +6,12 @@
 //! RFC 3986 §2.1, §3.2.1, §3.4.
 
 use std::borrow::Cow;
+use std::iter::{Flatten, Peekable};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::Memchr3;
 
 use super::MASK;
 use crate::aws::{percent, sigv4};
@@ -76,20 +78,45 @@ pub(super) fn write_masked(bytes: &[u8], out: &mut Vec<u8>) {
     write_without(bytes, secrets_of(bytes), out);
 }
 
+/// Where something stands in a text of many lines that may be part of a secret; found in one pass, for most have nothing.
+pub(super) struct Signs<'a> {
+    marks: Peekable<Memchr3<'a>>,
+    keys: Peekable<Starts<'a>>,
+}
+
+impl<'a> Signs<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self {
+            marks: memchr::memchr3_iter(b'=', b'%', b'@', bytes).peekable(),
+            keys: starts(bytes).peekable(),
+        }
+    }
+
+    /// Whether there is any before `end` that was not asked for before.
+    pub(super) fn any_before(&mut self, end: usize) -> bool {
+        let mut any = false;
+        while self.marks.next_if(|at| *at < end).is_some() {
+            any = true;
+        }
+        while self.keys.next_if(|key| key.start() < end).is_some() {
+            any = true;
+        }
+        any
+    }
+}
+
 /// The length of the shortest key that is known by its form.
-pub(super) const SHORTEST_KEY: usize = 32;
+const SHORTEST_KEY: usize = 32;
 
 /// Where the secrets of `bytes` lie, in any order.
 pub(super) fn secrets_of(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    if bytes.len() >= SHORTEST_KEY {
-        forms(bytes, |range| secrets.push(range));
-    }
-    if memchr::memchr3(b'=', b'%', b'@', bytes).is_none() {
+    forms(bytes, |range| secrets.push(range));
+    if memchr::memchr3(b'=', b'%', b'@', bytes).is_none() || escapes_colons_only(bytes) {
         return secrets;
     }
     Octets::as_sent(bytes).find(bytes, &mut secrets);
-    if memchr::memchr(b'%', bytes).is_some() && !escapes_colons_only(bytes) {
+    if memchr::memchr(b'%', bytes).is_some() {
         let decoded = Octets::decoded(bytes);
         decoded.find(bytes, &mut secrets);
         forms(&decoded.values, |range| {
@@ -141,20 +168,35 @@ pub(super) fn write_without(bytes: &[u8], mut secrets: Vec<Range<usize>>, masked
     masked.extend_from_slice(bytes.get(shown..).unwrap_or_default());
 }
 
+type Starts<'a> = Flatten<std::option::IntoIter<aho_corasick::FindIter<'static, 'a>>>;
+
+/// Where keys may begin that are known by their form.
+fn starts(bytes: &[u8]) -> Starts<'_> {
+    // One pass for all of them; none begins within another. `None` only if the list is no list of words.
+    static STARTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        let starts = FORMS.iter().map(|(start, _)| start);
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::LeftmostFirst);
+        builder.build(starts).ok()
+    });
+    let found = STARTS.as_ref().map(|finder| finder.find_iter(bytes));
+    found.into_iter().flatten()
+}
+
 /// Shows `found` where a key lies that is known by its form. One that begins in the middle of a word is none.
 fn forms(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
-    static FINDERS: LazyLock<Vec<Finder<'static>>> =
-        LazyLock::new(|| FORMS.iter().map(|(start, _)| Finder::new(start)).collect());
-    for (finder, &(start, least)) in FINDERS.iter().zip(FORMS) {
-        // Most values are shorter than any key.
-        if bytes.len() < start.len() + least {
+    // Most values are shorter than any key.
+    if bytes.len() < SHORTEST_KEY {
+        return;
+    }
+    let mut read = 0..0;
+    for start in starts(bytes) {
+        let Some(&(_, least)) = FORMS.get(start.pattern().as_usize()) else {
             continue;
-        }
-        let mut read = 0..0;
-        for at in finder.find_iter(bytes) {
-            if let Some(end) = form_at(bytes, at, start.len(), least, &mut read) {
-                found(at..end);
-            }
+        };
+        let length = start.end() - start.start();
+        if let Some(end) = form_at(bytes, start.start(), length, least, &mut read) {
+            found(start.start()..end);
         }
     }
 }

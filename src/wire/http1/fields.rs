@@ -16,7 +16,12 @@ pub struct FieldLines {
     /// Offset of the first field-line, just past the start-line's CRLF.
     start: usize,
     lines: Vec<Line>,
+    lengths: Lengths,
 }
+
+/// How long the names of a head are: most of what is asked for is not there, and this tells so at once.
+#[derive(Clone, Copy, Default)]
+struct Lengths(u64);
 
 #[derive(Clone)]
 struct Line {
@@ -53,6 +58,7 @@ impl FieldLines {
             .first()
             .map_or(end, |first| range_in(bytes, first.name.as_bytes()).start);
         let mut lines = Vec::with_capacity(parsed.len());
+        let mut lengths = Lengths::default();
         let mut rest = parsed.iter().peekable();
         while let Some(field) = rest.next() {
             let name = range_in(bytes, field.name.as_bytes());
@@ -64,6 +70,7 @@ impl FieldLines {
             } else {
                 range_in(bytes, field.value)
             };
+            lengths.add(name.len());
             lines.push(Line {
                 whole: name.start..stop,
                 name,
@@ -74,6 +81,7 @@ impl FieldLines {
             bytes: bytes.clone(),
             start,
             lines,
+            lengths,
         })
     }
 
@@ -99,18 +107,27 @@ impl FieldLines {
     }
 
     /// The values of every field-line called `name` (compared without case), in order.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |line| line.is(name))
-            .map(|line| line.value)
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let lines: &[Line] = if self.lengths.has(name.len()) {
+            &self.lines
+        } else {
+            &[]
+        };
+        lines
+            .iter()
+            .filter(move |line| line.is(&self.bytes, name))
+            .map(|line| self.slice(&line.value))
     }
 
     /// The first value of `name`.
     #[must_use]
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter()
-            .find(|line| line.is(name))
-            .map(|line| line.value)
+        if !self.lengths.has(name.len()) {
+            return None;
+        }
+        let mut lines = self.lines.iter();
+        let line = lines.find(|line| line.is(&self.bytes, name))?;
+        Some(self.slice(&line.value))
     }
 
     /// The first value of `name` if it is UTF-8.
@@ -128,6 +145,7 @@ impl FieldLines {
             .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 
+    #[inline]
     pub(super) fn slice(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
@@ -137,11 +155,38 @@ impl FieldLines {
     }
 }
 
+impl Line {
+    /// Whether its name in `head` is `name`. Their lengths tell most names apart.
+    #[inline]
+    fn is(&self, head: &[u8], name: &str) -> bool {
+        self.name.end - self.name.start == name.len()
+            && head
+                .get(self.name.clone())
+                .is_some_and(|own| own.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+impl Lengths {
+    fn add(&mut self, length: usize) {
+        self.0 |= Self::bit(length);
+    }
+
+    fn has(self, length: usize) -> bool {
+        self.0 & Self::bit(length) != 0
+    }
+
+    /// Longer ones share the bits of shorter ones.
+    fn bit(length: usize) -> u64 {
+        1 << (length % 64)
+    }
+}
+
 impl FieldLine<'_> {
     /// Whether this line's name is `name`, compared without case.
     #[must_use]
+    #[inline]
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 

@@ -126,10 +126,11 @@ pub fn response_head(head: &ResponseHead, out: &mut Vec<u8>) -> Result<(), EditE
 const VERSION_CRLF: usize = 10;
 
 fn is_dropped(line: &FieldLine<'_>, named: &[&[u8]]) -> bool {
-    HOP_BY_HOP.iter().chain(FOR_PROXY).any(|name| line.is(name))
+    HOP_BY_HOP.iter().any(|name| line.is(name))
+        || FOR_PROXY.iter().any(|name| line.is(name))
         || named
             .iter()
-            .any(|name| line.name.eq_ignore_ascii_case(name))
+            .any(|name| name.len() == line.name.len() && line.name.eq_ignore_ascii_case(name))
 }
 
 fn named_by_connection(fields: &FieldLines) -> Result<Vec<&[u8]>, EditError> {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::chunked::ChunkedDecoder;
 use super::ending::Ending;
-use super::fields::{FieldLine, FieldLines};
+use super::fields::FieldLines;
 use super::head::{RequestHead, ResponseHead, Version};
 
 /// How the end of a message body is found.
@@ -68,7 +68,10 @@ impl MessageFraming {
     /// # Errors
     /// [`FramingError`] when its length is ambiguous.
     pub fn of_request(head: &RequestHead) -> Result<Self, FramingError> {
-        if head.fields().iter().any(|line| is_disguised(&line)) {
+        if DISGUISES
+            .iter()
+            .any(|name| head.fields().first(name).is_some())
+        {
             return Err(FramingError::Disguised);
         }
         Ok(declared(head.fields(), head.version())?.unwrap_or(Self::Empty))
@@ -129,9 +132,7 @@ fn declared(fields: &FieldLines, version: Version) -> Result<Option<MessageFrami
 
 /// Gateways to CGI, WSGI and the like make one variable of both spellings (RFC 3875 §4.1.18), so a server behind one may
 /// take either for the length.
-fn is_disguised(line: &FieldLine<'_>) -> bool {
-    line.is("content_length") || line.is("transfer_encoding")
-}
+const DISGUISES: [&str; 2] = ["content_length", "transfer_encoding"];
 
 fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
     let is_plain = !value.is_empty()

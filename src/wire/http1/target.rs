@@ -218,7 +218,8 @@ fn bare(host: &str) -> &str {
 
 fn check_name(host: &str) -> Result<&str, TargetError> {
     let fits = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
-    if host.is_empty() || host.len() > 255 || host.starts_with('.') || !host.bytes().all(fits) {
+    let is_name = host.bytes().fold(true, |all, octet| all & fits(octet));
+    if host.is_empty() || host.len() > 255 || host.starts_with('.') || !is_name {
         return Err(TargetError::Host);
     }
     Ok(host)
