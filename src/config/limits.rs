@@ -66,7 +66,7 @@ impl Default for Limits {
             connections_per_client: None,
             certificates: 512,
             mints: half_of_the_cores(),
-            payload_memory: 32 * 1024 * 1024,
+            payload_memory: 24 * 1024 * 1024,
         }
     }
 }

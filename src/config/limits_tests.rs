@@ -19,7 +19,7 @@ const LIMITS: [(&str, &str); 17] = [
     ("max-field-lines", "128"),
     ("max-certificates", "512"),
     ("max-mints", "half of the cores"),
-    ("max-payload-memory", "33554432"),
+    ("max-payload-memory", "25165824"),
     ("head-timeout", "30s"),
     ("idle-timeout", "5m"),
     ("tls-timeout", "15s"),

@@ -187,7 +187,7 @@ pub struct Options {
     pub payload_limit: Option<u64>,
 
     /// Most bytes of bodies for the ledger in memory, for all running exchanges together; short bodies are always kept
-    /// [default: 33554432]
+    /// [default: 25165824]
     #[arg(long, env = "TOLLGATE_MAX_PAYLOAD_MEMORY", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_payload_memory: Option<u64>,

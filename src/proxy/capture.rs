@@ -15,6 +15,9 @@ pub(super) const SHORT_OF_MEMORY: &str = "payload-memory";
 /// What is kept of a body whatever else is kept, in bytes.
 const ALWAYS: usize = 32 * 1024;
 
+/// What a long body gets of memory at once. It is only touched where something is kept.
+const AT_ONCE: usize = 1024 * 1024;
+
 /// Room for the bodies of all exchanges.
 #[derive(Debug)]
 pub struct CaptureRoom {
@@ -120,6 +123,10 @@ impl Share {
         let wanted = limit.saturating_sub(kept.len()).min(content.len());
         let free = ALWAYS.saturating_sub(kept.len()).min(wanted);
         let got = free + self.take(wanted - free);
+        if kept.len() + got > kept.capacity().max(ALWAYS) {
+            // What grows bit by bit is moved about, and leaves holes behind that nothing else fits into.
+            kept.reserve_exact((limit - kept.len()).min(AT_ONCE));
+        }
         kept.extend_from_slice(content.get(..got).unwrap_or_default());
         *truncated = got < content.len();
         got < wanted
