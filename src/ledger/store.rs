@@ -50,8 +50,12 @@ const SPAN_ROWS: usize = 1024;
 /// Spans written between two transactions at most; each takes about half a millisecond.
 const SPANS_AT_ONCE: usize = 4;
 
-/// Growth of the WAL, in pages of 4 KiB, after which it is checkpointed beside whatever is written: 4 MiB.
-const CHECKPOINT_AFTER: u32 = 1000;
+/// Growth of the WAL, in pages of 4 KiB, after which it is checkpointed beside whatever is written: 32 MiB. Less would mean
+/// more fsyncs, and pages that change with every transaction written to the file more often.
+const CHECKPOINT_AFTER: u32 = 8000;
+
+/// The same for a WAL that is soon to begin anew, so that little is left of it for the writer: 4 MiB.
+const LAST_CHECKPOINTS_AFTER: u32 = 1000;
 
 /// Length, in pages, at which the writer makes the checkpoint itself, so that the WAL can begin anew: 128 MiB.
 const BEGIN_ANEW_AT: u32 = 32_000;
@@ -264,7 +268,12 @@ impl Store {
             // It was complete at the last checkpoint and has started again from its beginning.
             self.checkpointed_at = 0;
         }
-        if length - self.checkpointed_at < CHECKPOINT_AFTER {
+        let after = if length + CHECKPOINT_AFTER < BEGIN_ANEW_AT {
+            CHECKPOINT_AFTER
+        } else {
+            LAST_CHECKPOINTS_AFTER
+        };
+        if length - self.checkpointed_at < after {
             return;
         }
         self.checkpointed_at = length;
