@@ -8,7 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::process::tollgate;
 use crate::support::{admin, within};
@@ -132,8 +133,11 @@ async fn a_service_manager_hears_that_the_gate_is_ready_alive_and_stopping() {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("notify");
     let manager = Manager::at(&socket);
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let leads_to = format!("waits.test:443:{}", upstream.local_addr().unwrap());
     let (service, _stdout) = Service::start(|command, _| {
         command
+            .args(["--connect-to", &leads_to])
             .env("NOTIFY_SOCKET", &socket)
             .env("WATCHDOG_USEC", "100000")
             .stderr(Stdio::null());
@@ -149,9 +153,17 @@ async fn a_service_manager_hears_that_the_gate_is_ready_alive_and_stopping() {
     for _ in 0..3 {
         assert_eq!(manager.message(), "WATCHDOG=1\n");
     }
-    // A call that runs is waited for, and meanwhile the gate is still alive.
+    // Whoever waits for an answer is waited for, and meanwhile the gate is still alive.
     let mut waiting = admin::open(service.listen).await;
-    waiting.send("GET /noth").await;
+    waiting
+        .send("CONNECT waits.test:443 HTTP/1.1\r\nHost: waits.test:443\r\n\r\n")
+        .await;
+    let established = b"HTTP/1.1 200 Connection established\r\n\r\n";
+    waiting.expect(established).await;
+    waiting.send("question").await;
+    let (mut asked, _) = within("the tunnel", upstream.accept()).await.unwrap();
+    let mut question = [0; 8];
+    asked.read_exact(&mut question).await.unwrap();
     service.signal("TERM");
     let (stopping, _) = manager.next();
     assert!(
@@ -162,11 +174,9 @@ async fn a_service_manager_hears_that_the_gate_is_ready_alive_and_stopping() {
         assert_eq!(manager.message(), "WATCHDOG=1\n");
     }
     assert_eq!(admin::get(service.admin, "/readyz").await.status(), 503);
-    waiting
-        .send("ing HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .await;
-    assert_eq!(waiting.answer_to("GET").await.status(), 404);
-    drop(waiting);
+    asked.write_all(b"answer").await.unwrap();
+    waiting.expect(b"answer").await;
+    drop((waiting, asked));
     assert!(service.ended().await.success());
 }
 
