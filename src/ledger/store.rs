@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -34,6 +34,8 @@ pub(super) struct Store {
     unmeasured: usize,
     /// Length of the WAL, in pages, when it was last checkpointed.
     checkpointed_at: u32,
+    /// When the first transaction was committed that no checkpoint has been made for.
+    behind_since: Option<Instant>,
 }
 
 /// Growth of the WAL, in bytes and as far as it can be told from here, after which it is measured: asking costs as much
@@ -54,7 +56,10 @@ const SPANS_AT_ONCE: usize = 4;
 /// more fsyncs, and pages that change with every transaction written to the file more often.
 const CHECKPOINT_AFTER: u32 = 8000;
 
-/// The same for a WAL that is soon to begin anew, so that little is left of it for the writer: 4 MiB.
+/// What is committed is in the file, and on the disk, after about this long: all that a machine that dies can lose.
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+
+/// Growth after which a WAL is checkpointed that is soon to begin anew, so that little is left of it for the writer: 4 MiB.
 const LAST_CHECKPOINTS_AFTER: u32 = 1000;
 
 /// Length, in pages, at which the writer makes the checkpoint itself, so that the WAL can begin anew: 128 MiB.
@@ -83,6 +88,7 @@ impl Store {
             unspanned: SPAN_ROWS,
             unmeasured: MEASURE_AFTER,
             checkpointed_at: 0,
+            behind_since: None,
         };
         let opening = |source| LedgerError::opening(path, source);
         // What is damaged is left as it is: nothing of a WAL is moved into the file when it is closed again.
@@ -160,6 +166,7 @@ impl Store {
                 return Err(error);
             }
         };
+        self.behind_since.get_or_insert_with(Instant::now);
         self.unspanned += batch.len();
         let payloads: usize = batch.iter().map(|queued| queued.payload_len()).sum();
         self.unmeasured += TRANSACTION_BYTES + batch.len() * ROW_BYTES + payloads;
@@ -222,10 +229,22 @@ impl Store {
             // Readers look at the rows themselves as long as no span tells of them.
             tracing::warn!(error = %error, "the ledger's spans cannot be written");
         }
-        if self.unmeasured >= MEASURE_AFTER {
+        if self.unmeasured >= MEASURE_AFTER || self.is_long_behind() {
             self.unmeasured = 0;
             self.checkpoint();
         }
+    }
+
+    /// How long [`tidy`](Self::tidy) may wait when nothing is written; `None` for ever.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let due = self.behind_since? + CHECKPOINT_WITHIN;
+        // Should one be running when the next is due, there is no hurry.
+        Some(due.saturating_duration_since(Instant::now()).max(CATCH_UP))
+    }
+
+    fn is_long_behind(&self) -> bool {
+        self.behind_since
+            .is_some_and(|since| since.elapsed() >= CHECKPOINT_WITHIN)
     }
 
     fn write_spans(&mut self) -> rusqlite::Result<()> {
@@ -273,10 +292,11 @@ impl Store {
         } else {
             LAST_CHECKPOINTS_AFTER
         };
-        if length - self.checkpointed_at < after {
+        if length - self.checkpointed_at < after && !self.is_long_behind() {
             return;
         }
         self.checkpointed_at = length;
+        self.behind_since = None;
         match &self.checkpointer {
             Some(checkpointer) if length < BEGIN_ANEW_AT => checkpointer.begin(),
             // What was written since the last one is little.

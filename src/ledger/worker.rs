@@ -130,6 +130,7 @@ impl Worker {
             match self.next_command() {
                 Next::Command(command) => self.take(command),
                 Next::Sweep => self.sweep(),
+                Next::Tidy => self.store.tidy(),
                 Next::Write => return true,
                 Next::End => return false,
             }
@@ -169,11 +170,17 @@ impl Worker {
     }
 
     fn next_when_idle(&self) -> Next {
-        let next = match self.sweeper.pause() {
+        let sweep = self.sweeper.pause().map(|pause| (pause, Next::Sweep));
+        let tidy = self.store.pause().map(|pause| (pause, Next::Tidy));
+        let first = sweep
+            .into_iter()
+            .chain(tidy)
+            .min_by_key(|(pause, _)| *pause);
+        let next = match first {
             None => self.commands.recv().map_or(Next::End, Next::Command),
-            Some(pause) => match self.commands.recv_timeout(pause) {
+            Some((pause, then)) => match self.commands.recv_timeout(pause) {
                 Ok(command) => Next::Command(command),
-                Err(RecvTimeoutError::Timeout) => Next::Sweep,
+                Err(RecvTimeoutError::Timeout) => then,
                 Err(RecvTimeoutError::Disconnected) => Next::End,
             },
         };
@@ -365,6 +372,7 @@ impl Worker {
 enum Next {
     Command(Command),
     Sweep,
+    Tidy,
     Write,
     End,
 }

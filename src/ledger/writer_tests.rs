@@ -367,6 +367,32 @@ async fn the_wal_is_checkpointed_as_it_grows() {
 }
 
 #[tokio::test]
+async fn what_is_committed_is_in_the_file_itself_soon_though_nothing_follows() {
+    let (_directory, path) = home();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.commit(sample::full(), None).await;
+    let apart = tempfile::tempdir().unwrap();
+    let copy = apart.path().join("ledger.db");
+    // Without the WAL: what a machine is sure to have on its disk. The tables are there before any record.
+    let records = || {
+        fs::copy(&path, &copy).unwrap();
+        let connection = rusqlite::Connection::open(&copy).unwrap();
+        let count = "SELECT count(*) FROM exchange";
+        let count = connection.query_row(count, [], |row| row.get::<_, i64>(0));
+        count.unwrap_or_default()
+    };
+    let begun = std::time::Instant::now();
+    while records() == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "still in the WAL"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(ledger);
+}
+
+#[tokio::test]
 async fn a_commit_given_up_while_waiting_for_room_is_counted() {
     let (_directory, path) = home();
     let limits = QueueLimits {
