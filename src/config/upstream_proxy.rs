@@ -194,8 +194,12 @@ fn masked(url: &str) -> String {
     match url.rsplit_once('@') {
         None => url.to_owned(),
         Some((before, after)) => {
+            // RFC 3986 §3.1. What is none may be the password of a URL that goes on in an unexpected way.
+            let is_scheme =
+                |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.');
             let scheme = before
                 .split_once("://")
+                .filter(|(scheme, _)| scheme.bytes().all(is_scheme))
                 .map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
             format!("{scheme}…@{after}")
         }
@@ -324,6 +328,7 @@ mod tests {
     fn a_wrong_url_is_refused_and_its_password_not_repeated() {
         for url in [
             "socks5://u:c4n4ry@proxy:1080",
+            "u:c4n4ry@proxy://else@where",
             "http://u:c4n4ry@",
             "http://u:c4n4ry@proxy:0",
             "http://u:c4n4ry@proxy:99999",
