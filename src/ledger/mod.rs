@@ -38,6 +38,8 @@ mod soundness_tests;
 #[cfg(test)]
 mod sweep_tests;
 #[cfg(test)]
+mod wal_tests;
+#[cfg(test)]
 mod writer_tests;
 
 pub use dimension::{Dimension, Key};
