@@ -3,7 +3,8 @@
 //! Decoders push: what a piece of input decodes to goes straight on to the sink, and nothing but the formats' own
 //! windows is kept. How much may come out is bounded, both in all and for what went in; past that the decoder stops for
 //! good. Of a damaged body, what stood before the damage is handed on as far as its decoder gives it away: of gzip and
-//! deflate all or all but a window, of br what the pieces before told, of zstd what has left its window. The relay never waits for this and the client is sent the bytes as they came.
+//! deflate all or all but a window, of br what the pieces before told, of zstd what has left its window. The relay never
+//! waits for this and the client is sent the bytes as they came.
 
 use std::io::{self, Write};
 use std::sync::Arc;
