@@ -102,6 +102,7 @@ async fn sixty_four_mebibytes_each_way_are_the_same_octets_and_one_mebibyte_is_k
         served.close().await;
     }
     let left = gate.stop().await;
+    assert_eq!(left.records().len(), 2);
     for record in left.records() {
         assert_eq!(record.outcome, Outcome::Complete);
         assert!(
@@ -151,6 +152,7 @@ async fn bodies_that_find_no_room_in_memory_are_counted_and_passed_on_and_room_c
     }
     drop((client, served));
     let left = gate.stop().await;
+    assert_eq!(left.records().len(), 3);
     for (record, length) in left.records().iter().zip([MIB, ALWAYS, MIB]) {
         assert_eq!(
             (record.request_bytes, record.response_bytes),
